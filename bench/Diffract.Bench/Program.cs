@@ -1,0 +1,2 @@
+Console.Error.WriteLine("usage: Diffract.Bench <bench>");
+return 2;

@@ -1,0 +1,77 @@
+using System.Runtime.InteropServices;
+
+namespace Diffract.Compute.Buffers;
+
+/// <summary>
+/// Host memory, 64-byte aligned, zeroed, freed once. A buffer may also stand for memory that somebody else owns
+/// (a memory-mapped checkpoint); then disposing it frees nothing.
+/// </summary>
+public sealed unsafe class HostBuffer : IBuffer
+{
+    void* _pointer;
+    readonly bool _owned;
+    readonly object? _owner;
+
+    public HostBuffer(ElementType type, long length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        Type = type;
+        Length = length;
+        nuint bytes = (nuint)Math.Max(64, (length * type.Size() + 63) / 64 * 64);
+        _pointer = NativeMemory.AlignedAlloc(bytes, 64);
+        NativeMemory.Clear(_pointer, bytes);
+        _owned = true;
+        GC.AddMemoryPressure((long)bytes);
+    }
+
+    /// <summary>A view of foreign memory; <paramref name="owner"/> is kept alive as long as the view is.</summary>
+    public HostBuffer(ElementType type, long length, void* pointer, object owner)
+    {
+        Type = type;
+        Length = length;
+        _pointer = pointer;
+        _owner = owner;
+    }
+
+    public long Length { get; }
+
+    public ElementType Type { get; }
+
+    /// <summary>The first element. Throws once disposed.</summary>
+    public void* Pointer => _pointer != null ? _pointer : throw new ObjectDisposedException(nameof(HostBuffer));
+
+    public float* Floats => Typed<float>(ElementType.Float32);
+
+    public double* Doubles => Typed<double>(ElementType.Float64);
+
+    public int* Ints => Typed<int>(ElementType.Int32);
+
+    /// <summary>All elements as a span; fails above 2³¹ − 1 elements.</summary>
+    public Span<T> Span<T>()
+        where T : unmanaged
+        => new(Pointer, checked((int)Length));
+
+    public void Dispose()
+    {
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    ~HostBuffer() => Free();
+
+    void Free()
+    {
+        if (_owned && _pointer != null)
+        {
+            NativeMemory.AlignedFree(_pointer);
+            GC.RemoveMemoryPressure(Math.Max(64, (Length * Type.Size() + 63) / 64 * 64));
+        }
+
+        _pointer = null;
+        GC.KeepAlive(_owner);
+    }
+
+    T* Typed<T>(ElementType wanted)
+        where T : unmanaged
+        => Type == wanted ? (T*)Pointer : throw new InvalidOperationException($"buffer holds {Type}, asked for {wanted}");
+}

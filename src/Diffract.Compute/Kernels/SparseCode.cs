@@ -1,0 +1,96 @@
+using Diffract.Compute.Buffers;
+
+namespace Diffract.Compute.Kernels;
+
+/// <summary>
+/// The active (token, latent) pairs of one batch, in both orders. Pairs are sorted by latent, then token (the *latent-major*
+/// order in which values and gradients are stored); <see cref="TokenPairs"/> lists the same pairs by token, then latent.
+/// Host memory for the CPU and the reference; it grows when a batch needs more, so that a warm step allocates nothing.
+/// </summary>
+public sealed class SparseCode : IDisposable
+{
+    /// <param name="tokens">Most tokens B of a batch.</param>
+    /// <param name="latents">Size of the dictionary L.</param>
+    /// <param name="pairs">Pairs to make room for at first.</param>
+    public SparseCode(int tokens, int latents, int pairs)
+    {
+        MaxTokens = tokens;
+        Latents = latents;
+        LatentStart = new HostBuffer(ElementType.Int32, latents + 1);
+        TokenStart = new HostBuffer(ElementType.Int32, tokens + 1);
+        Reserve(Math.Max(pairs, 16));
+    }
+
+    public int MaxTokens { get; }
+
+    /// <summary>L.</summary>
+    public int Latents { get; }
+
+    /// <summary>Tokens in the batch that the code was made from.</summary>
+    public int Tokens { get; set; }
+
+    /// <summary>Number of active pairs.</summary>
+    public int Pairs { get; set; }
+
+    /// <summary>Room, in pairs.</summary>
+    public int Capacity { get; private set; }
+
+    /// <summary>[L + 1] int32: pairs of latent j are LatentStart[j] .. LatentStart[j + 1] - 1.</summary>
+    public HostBuffer LatentStart { get; }
+
+    /// <summary>[pairs] int32: the token of each pair, latent-major.</summary>
+    public HostBuffer PairToken { get; private set; } = null!;
+
+    /// <summary>[pairs] float32: the unscaled code f of each pair, latent-major; always above 0.</summary>
+    public HostBuffer PairValue { get; private set; } = null!;
+
+    /// <summary>[pairs] float32: dLoss/df of each pair, latent-major; written by CodeGradient.</summary>
+    public HostBuffer PairGradient { get; private set; } = null!;
+
+    /// <summary>[B + 1] int32: entries of token b are TokenStart[b] .. TokenStart[b + 1] - 1.</summary>
+    public HostBuffer TokenStart { get; }
+
+    /// <summary>[pairs] int32: the latent of each entry, token-major.</summary>
+    public HostBuffer TokenLatent { get; private set; } = null!;
+
+    /// <summary>[pairs] int32: the latent-major position of each token-major entry.</summary>
+    public HostBuffer TokenPairs { get; private set; } = null!;
+
+    /// <summary>
+    /// Smallest scaled value q = f·s among the pairs (0 when there is none): what the inference threshold follows.
+    /// </summary>
+    public float SmallestScaled { get; set; }
+
+    /// <summary>Makes room for <paramref name="pairs"/> pairs; what was stored is lost.</summary>
+    public void Reserve(int pairs)
+    {
+        if (pairs <= Capacity)
+        {
+            return;
+        }
+
+        Release();
+        Capacity = pairs;
+        PairToken = new HostBuffer(ElementType.Int32, pairs);
+        PairValue = new HostBuffer(ElementType.Float32, pairs);
+        PairGradient = new HostBuffer(ElementType.Float32, pairs);
+        TokenLatent = new HostBuffer(ElementType.Int32, pairs);
+        TokenPairs = new HostBuffer(ElementType.Int32, pairs);
+    }
+
+    public void Dispose()
+    {
+        Release();
+        LatentStart.Dispose();
+        TokenStart.Dispose();
+    }
+
+    void Release()
+    {
+        PairToken?.Dispose();
+        PairValue?.Dispose();
+        PairGradient?.Dispose();
+        TokenLatent?.Dispose();
+        TokenPairs?.Dispose();
+    }
+}
