@@ -1,4 +1,13 @@
 using System.CommandLine;
+using Diffract.Cli;
 
-RootCommand root = new("Finds what fine-tuning changed inside a language model.");
-return root.Parse(args).Invoke();
+RootCommand root = new("Finds what fine-tuning changed inside a language model: diffract demo shows it on the pair that ships with the program.");
+
+ParseResult parse = root.Parse(args);
+if (parse.Errors.Count > 0)
+{
+    Console.Error.WriteLine("diffract: " + parse.Errors[0].Message + "; see `diffract " + string.Join(' ', args.Take(1)) + " --help`");
+    return ExitCodes.BadArguments;
+}
+
+return await parse.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });

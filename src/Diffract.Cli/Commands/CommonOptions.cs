@@ -1,0 +1,55 @@
+using System.CommandLine;
+using Diffract.Compute.Kernels;
+using Diffract.Runs;
+
+namespace Diffract.Cli.Commands;
+
+/// <summary>The options that every computing verb has, and the frame in which it runs: errors in one line, Ctrl-C as exit code 130.</summary>
+sealed class CommonOptions
+{
+    public Option<string> Device { get; } = new("--device") { Description = "Where kernels run: auto, cpu or reference (slow oracle).", DefaultValueFactory = _ => "auto" };
+
+    public Option<int?> Threads { get; } = new("--threads") { Description = "Worker threads. Default: the smaller of the affinity mask and the container's quota." };
+
+    /// <summary>Adds both options to <paramref name="command"/> and makes it run <paramref name="body"/>.</summary>
+    public void Run(Command command, Action<ParseResult, IBackend, IProgressSink, CancellationToken> body)
+    {
+        command.Options.Add(Device);
+        command.Options.Add(Threads);
+        command.SetAction((parse, stop) => Task.Run(
+            () => Guard(() =>
+            {
+                using IBackend backend = Backends.Create(parse.GetValue(Device)!, parse.GetValue(Threads));
+                body(parse, backend, new ConsoleProgress(), stop);
+            }),
+            CancellationToken.None));
+    }
+
+    /// <summary>Like <see cref="Run"/>, for verbs that need no kernels.</summary>
+    public static void RunWithout(Command command, Action<ParseResult, IProgressSink, CancellationToken> body)
+        => command.SetAction((parse, stop) => Task.Run(() => Guard(() => body(parse, new ConsoleProgress(), stop)), CancellationToken.None));
+
+    static int Guard(Action body)
+    {
+        try
+        {
+            body();
+            return ExitCodes.Done;
+        }
+        catch (DiffractException e)
+        {
+            Console.Error.WriteLine("diffract: " + e.Message);
+            return e.ExitCode;
+        }
+        catch (OperationCanceledException)
+        {
+            Console.Error.WriteLine("diffract: stopped; call the same command again to go on");
+            return ExitCodes.Stopped;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Console.Error.WriteLine("diffract: " + e.Message);
+            return ExitCodes.Failed;
+        }
+    }
+}
