@@ -1,23 +1,31 @@
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Cpu.Crosscoder;
+using Diffract.Cpu.Matmul;
 using Diffract.Cpu.Scaling;
+using Diffract.Cpu.Threads;
 using Diffract.Cpu.Transformer;
 
 namespace Diffract.Cpu;
 
-/// <summary>The SIMD kernels of this machine; assembles the sets and nothing else.</summary>
+/// <summary>The SIMD kernels of this machine; assembles the sets and nothing else. One thread at a time may call its kernels.</summary>
 public sealed class CpuBackend : IBackend
 {
+    readonly WorkerPool _pool;
+    readonly MatrixProduct _product;
+    readonly CpuCrosscoderKernels _crosscoder;
+
     /// <param name="path">Instruction set of the tiles.</param>
-    /// <param name="threads">Workers; results do not depend on it.</param>
+    /// <param name="threads">Workers, the caller included; results do not depend on it.</param>
     public CpuBackend(CpuPath path, int threads)
     {
         Path = path;
         Threads = threads;
-        Crosscoder = new CpuCrosscoderKernels();
-        Transformer = new CpuTransformerKernels();
-        Scaling = new CpuScalingKernels();
+        _pool = new WorkerPool(threads);
+        _product = new MatrixProduct(path, _pool);
+        _crosscoder = new CpuCrosscoderKernels(path, _pool, _product);
+        Transformer = new CpuTransformerKernels(path, _pool, _product);
+        Scaling = new CpuScalingKernels(_pool);
     }
 
     public CpuPath Path { get; }
@@ -28,7 +36,7 @@ public sealed class CpuBackend : IBackend
 
     public string Description => $"cpu ({Path.ToString().ToLowerInvariant()}, {Threads} threads)";
 
-    public ICrosscoderKernels Crosscoder { get; }
+    public ICrosscoderKernels Crosscoder => _crosscoder;
 
     public ITransformerKernels Transformer { get; }
 
@@ -42,5 +50,8 @@ public sealed class CpuBackend : IBackend
 
     public void Dispose()
     {
+        _crosscoder.Dispose();
+        _product.Dispose();
+        _pool.Dispose();
     }
 }

@@ -1,10 +1,17 @@
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
+using Diffract.Cpu.Matmul;
+using Diffract.Cpu.Threads;
 
 namespace Diffract.Cpu.Crosscoder;
 
-public sealed class CpuCrosscoderKernels : ICrosscoderKernels
+#pragma warning disable CS9113 // the operations below will use them
+public sealed class CpuCrosscoderKernels(CpuPath path, WorkerPool pool, MatrixProduct product) : ICrosscoderKernels, IDisposable
 {
+    public void Dispose()
+    {
+    }
+
     public void EncodeSelect(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, Selection selection, SparseCode code)
         => throw new NotSupportedException();
 

@@ -1,9 +1,12 @@
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
+using Diffract.Cpu.Matmul;
+using Diffract.Cpu.Threads;
 
 namespace Diffract.Cpu.Transformer;
 
-public sealed class CpuTransformerKernels : ITransformerKernels
+#pragma warning disable CS9113 // the operations below will use them
+public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool, MatrixProduct product) : ITransformerKernels
 {
     public void Embed(ReadOnlySpan<int> ids, Matrix table_VD, float scale, Matrix out_TD)
         => throw new NotSupportedException();

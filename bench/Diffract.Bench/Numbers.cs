@@ -1,0 +1,39 @@
+using System.Diagnostics;
+using Diffract.Compute.Buffers;
+
+namespace Diffract.Bench;
+
+/// <summary>Random inputs and the clock.</summary>
+static class Numbers
+{
+    public static Matrix Fill(int rows, int columns, int seed, double scale = 1)
+    {
+        Random random = new(seed);
+        Matrix matrix = Matrix.Host(rows, columns);
+        for (int r = 0; r < rows; r++)
+        {
+            foreach (ref float x in matrix.Row(r))
+            {
+                x = (float)(scale * (random.NextDouble() * 2 - 1));
+            }
+        }
+
+        return matrix;
+    }
+
+    /// <summary>Seconds of the fastest run: at least five runs and a quarter of a second.</summary>
+    public static double Best(Action action)
+    {
+        action();
+        double best = double.MaxValue;
+        long begin = Stopwatch.GetTimestamp();
+        for (int run = 0; run < 5 || Stopwatch.GetElapsedTime(begin).TotalSeconds < 0.25; run++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            action();
+            best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
+
+        return best;
+    }
+}

@@ -1,0 +1,365 @@
+using Diffract.Compute;
+using Diffract.Compute.Buffers;
+using Diffract.Cpu.Threads;
+
+namespace Diffract.Cpu.Matmul;
+
+/// <summary>
+/// Dense products in float32. Each element is summed in the order of k by one chain of multiply-adds that starts at the bias (or 0), so a row gives the same bits
+/// whatever batch it sits in, whatever the number of threads. An instance serves one product at a time; it allocates only when a product is larger than all before.
+/// </summary>
+public sealed unsafe class MatrixProduct : IDisposable
+{
+    /// <summary>Rows of the first operand that one task works through: they stay in the second-level cache.</summary>
+    const int BlockRows = 96;
+
+    /// <summary>Longest step of k of any tile.</summary>
+    const int MaxDepth = 256;
+
+    /// <summary>Widest panel of any tile.</summary>
+    const int MaxColumns = 48;
+
+    /// <summary>Floats of a second operand that are packed at a time.</summary>
+    const long PackedFloats = 16 << 20;
+
+    /// <summary>Per worker: a turned block of the first operand, a widened panel, a tile block at the right edge.</summary>
+    const int ScratchFloats = BlockRows * MaxDepth + MaxDepth * MaxColumns + BlockRows * MaxColumns;
+
+    readonly CpuPath _path;
+    readonly WorkerPool _pool;
+    readonly HostBuffer _scratch;
+    HostBuffer _packed = new(ElementType.Float32, 16);
+
+    public MatrixProduct(CpuPath path, WorkerPool pool)
+    {
+        _path = path;
+        _pool = pool;
+        _scratch = new HostBuffer(ElementType.Float32, (long)pool.Threads * ScratchFloats);
+        PanelColumns = path switch
+        {
+            CpuPath.Avx512 => MatmulAvx512F32.Columns,
+            CpuPath.Avx2 => MatmulAvx2F32.Columns,
+            _ => MatmulVectorF32.Columns,
+        };
+    }
+
+    internal int PanelColumns { get; }
+
+    /// <summary>C = A·Bᵀ (+ bias on every row). B is float32 or bfloat16.</summary>
+    /// <param name="a_MK">[M, K].</param>
+    /// <param name="b_NK">[N, K].</param>
+    /// <param name="c_MN">[M, N], written.</param>
+    /// <param name="bias_N">[1, N] or null.</param>
+    public void TimesTransposed(Matrix a_MK, Matrix b_NK, Matrix c_MN, Matrix? bias_N = null)
+    {
+        Check(a_MK.Columns == b_NK.Columns && a_MK.Rows == c_MN.Rows && b_NK.Rows == c_MN.Columns, "A·Bᵀ", a_MK, b_NK, c_MN, bias_N);
+        int chunk = ChunkColumns(b_NK.Columns);
+        for (int n = 0; n < b_NK.Rows; n += chunk)
+        {
+            int some = Math.Min(chunk, b_NK.Rows - n);
+            PackRows(b_NK.SliceRows(n, some), Reserve(some, b_NK.Columns));
+            Multiply(a_MK, _packed, b_NK.Columns, c_MN.SliceColumns(n, some), bias_N?.SliceColumns(n, some), turned: false);
+        }
+    }
+
+    /// <summary>C = A·Bᵀ (+ bias on every row), B packed by <see cref="Pack"/>.</summary>
+    public void TimesTransposed(Matrix a_MK, PackedMatrix b, Matrix c_MN, Matrix? bias_N = null)
+    {
+        bool fits = a_MK.Columns == b.Depth && a_MK.Rows == c_MN.Rows && b.Columns == c_MN.Columns && b.PanelColumns == PanelColumns;
+        ShapeException.Check(fits, "A·Bᵀ", "A [M, K], B packed [N, K] for this path, C [M, N]", $"{a_MK}, [{b.Columns}, {b.Depth}], {c_MN}");
+        Multiply(a_MK, b.Buffer, b.Depth, c_MN, bias_N, turned: false);
+    }
+
+    /// <summary>C = A·B (+ bias on every row).</summary>
+    public void Times(Matrix a_MK, Matrix b_KN, Matrix c_MN, Matrix? bias_N = null)
+    {
+        Check(a_MK.Columns == b_KN.Rows && a_MK.Rows == c_MN.Rows && b_KN.Columns == c_MN.Columns, "A·B", a_MK, b_KN, c_MN, bias_N);
+        TimesColumns(a_MK, b_KN, c_MN, bias_N, turned: false);
+    }
+
+    /// <summary>C = Aᵀ·B (+ bias on every row): A is [K, M].</summary>
+    public void TransposedTimes(Matrix a_KM, Matrix b_KN, Matrix c_MN, Matrix? bias_N = null)
+    {
+        Check(a_KM.Rows == b_KN.Rows && a_KM.Columns == c_MN.Rows && b_KN.Columns == c_MN.Columns, "Aᵀ·B", a_KM, b_KN, c_MN, bias_N);
+        TimesColumns(a_KM, b_KN, c_MN, bias_N, turned: true);
+    }
+
+    /// <summary>Packs B [N, K] (float32 or bfloat16) for <see cref="TimesTransposed(Matrix, PackedMatrix, Matrix, Matrix?)"/> on this path.</summary>
+    public PackedMatrix Pack(Matrix b_NK)
+    {
+        ElementType type = b_NK.Type == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float32;
+        PackedMatrix packed = new(b_NK.Rows, b_NK.Columns, PanelColumns, type);
+        PackRows(b_NK, packed.Buffer);
+        return packed;
+    }
+
+    public void Dispose()
+    {
+        _scratch.Dispose();
+        _packed.Dispose();
+    }
+
+    /// <summary>Packs the rows of a float32 or bfloat16 matrix into panels [panel][k][column] of <paramref name="target"/>.</summary>
+    internal void PackRows(Matrix b_NK, HostBuffer target)
+    {
+        PackJob job = new()
+        {
+            Source = (byte*)((HostBuffer)b_NK.Buffer).Pointer + b_NK.Offset * b_NK.Type.Size(),
+            Stride = b_NK.Stride,
+            Valid = b_NK.Rows,
+            Depth = b_NK.Columns,
+            Columns = PanelColumns,
+            Target = target.Pointer,
+            SourceType = b_NK.Type,
+            Keep = target.Type == ElementType.BFloat16,
+        };
+        _pool.Run((b_NK.Rows + PanelColumns - 1) / PanelColumns, &PackRowsTask, &job);
+    }
+
+    static void PackRowsTask(void* state, int panel, int worker)
+    {
+        PackJob* job = (PackJob*)state;
+        int first = panel * job->Columns;
+        int rows = Math.Min(job->Columns, job->Valid - first);
+        nint at = (nint)panel * job->Columns * job->Depth;
+        if (job->Keep)
+        {
+            MatmulPanels.FromRowsBFloat16((ushort*)job->Source + first * job->Stride, job->Stride, rows, job->Depth, job->Columns, (ushort*)job->Target + at);
+        }
+        else if (job->SourceType == ElementType.BFloat16)
+        {
+            MatmulPanels.FromRowsWidened((ushort*)job->Source + first * job->Stride, job->Stride, rows, job->Depth, job->Columns, (float*)job->Target + at);
+        }
+        else
+        {
+            MatmulPanels.FromRows((float*)job->Source + first * job->Stride, job->Stride, rows, job->Depth, job->Columns, (float*)job->Target + at);
+        }
+    }
+
+    static void PackColumnsTask(void* state, int panel, int worker)
+    {
+        PackJob* job = (PackJob*)state;
+        int first = panel * job->Columns;
+        int valid = Math.Min(job->Columns, job->Valid - first);
+        float* target = (float*)job->Target + (nint)panel * job->Columns * job->Depth;
+        MatmulPanels.FromColumns((float*)job->Source + first, job->Stride, valid, job->Depth, job->Columns, target);
+    }
+
+    void TimesColumns(Matrix a, Matrix b_KN, Matrix c_MN, Matrix? bias_N, bool turned)
+    {
+        int chunk = ChunkColumns(b_KN.Rows);
+        for (int n = 0; n < b_KN.Columns; n += chunk)
+        {
+            int some = Math.Min(chunk, b_KN.Columns - n);
+            HostBuffer packed = Reserve(some, b_KN.Rows);
+            PackJob job = new()
+            {
+                Source = b_KN.Floats + n,
+                Stride = b_KN.Stride,
+                Valid = some,
+                Depth = b_KN.Rows,
+                Columns = PanelColumns,
+                Target = packed.Pointer,
+            };
+            _pool.Run((some + PanelColumns - 1) / PanelColumns, &PackColumnsTask, &job);
+            Multiply(a, packed, b_KN.Rows, c_MN.SliceColumns(n, some), bias_N?.SliceColumns(n, some), turned);
+        }
+    }
+
+    int ChunkColumns(int depth)
+        => (int)Math.Max(PanelColumns, Math.Min(1 << 24, PackedFloats / Math.Max(1, depth)) / PanelColumns * PanelColumns);
+
+    HostBuffer Reserve(int columns, int depth)
+    {
+        long floats = Math.Max(1, ((long)columns + PanelColumns - 1) / PanelColumns * PanelColumns * depth);
+        if (_packed.Length < floats)
+        {
+            _packed.Dispose();
+            _packed = new HostBuffer(ElementType.Float32, floats);
+        }
+
+        return _packed;
+    }
+
+    void Multiply(Matrix a, HostBuffer panels, int depth, Matrix c_MN, Matrix? bias_N, bool turned)
+    {
+        if (c_MN.Rows == 0 || c_MN.Columns == 0)
+        {
+            return;
+        }
+
+        int panelCount = (c_MN.Columns + PanelColumns - 1) / PanelColumns;
+        int blocks = (c_MN.Rows + BlockRows - 1) / BlockRows;
+        MultiplyJob job = new()
+        {
+            A = a.Floats,
+            Lda = a.Stride,
+            Rows = c_MN.Rows,
+            Turned = turned,
+            B = panels.Pointer,
+            Widen = panels.Type == ElementType.BFloat16,
+            Depth = depth,
+            C = c_MN.Floats,
+            Ldc = c_MN.Stride,
+            Columns = c_MN.Columns,
+            Bias = bias_N is { } bias ? bias.Floats : null,
+            Scratch = _scratch.Floats,
+            GroupPanels = GroupPanels(panelCount, blocks, c_MN.Rows, depth),
+        };
+        job.Groups = (panelCount + job.GroupPanels - 1) / job.GroupPanels;
+        int tasks = blocks * job.Groups;
+        switch (_path)
+        {
+            case CpuPath.Avx512:
+                _pool.Run(tasks, &MultiplyTask<MatmulAvx512F32>, &job);
+                break;
+            case CpuPath.Avx2:
+                _pool.Run(tasks, &MultiplyTask<MatmulAvx2F32>, &job);
+                break;
+            default:
+                _pool.Run(tasks, &MultiplyTask<MatmulVectorF32>, &job);
+                break;
+        }
+    }
+
+    /// <summary>Panels per task: enough tasks for all workers, but none that is not worth handing out.</summary>
+    int GroupPanels(int panels, int blocks, int rows, int depth)
+    {
+        long work = (long)Math.Min(rows, BlockRows) * depth * PanelColumns;
+        long worthwhile = Math.Max(1, 200_000 / Math.Max(1, work));
+        long spread = Math.Max(1, (long)panels * blocks / (6L * _pool.Threads));
+        return (int)Math.Clamp(Math.Max(worthwhile, spread), 1, panels);
+    }
+
+    static void MultiplyTask<T>(void* state, int task, int worker)
+        where T : ITile
+    {
+        MultiplyJob* job = (MultiplyJob*)state;
+        int row = task / job->Groups * BlockRows;
+        int rows = Math.Min(BlockRows, job->Rows - row);
+        int firstPanel = task % job->Groups * job->GroupPanels;
+        int firstColumn = firstPanel * T.Columns;
+        int columns = Math.Min(job->GroupPanels * T.Columns, job->Columns - firstColumn);
+        float* c = job->C + row * job->Ldc + firstColumn;
+        bool accumulate = job->Bias != null || job->Depth == 0;
+        if (accumulate)
+        {
+            Start(c, job->Ldc, rows, columns, job->Bias == null ? null : job->Bias + firstColumn);
+        }
+
+        float* turned = job->Scratch + (nint)worker * ScratchFloats;
+        float* widened = turned + BlockRows * MaxDepth;
+        float* edge = widened + MaxDepth * MaxColumns;
+        for (int k = 0; k < job->Depth; k += T.Depth)
+        {
+            int depth = Math.Min(T.Depth, job->Depth - k);
+            float* a = job->A + row * job->Lda + k;
+            nint lda = job->Lda;
+            if (job->Turned)
+            {
+                MatmulPanels.Transpose(job->A + k * job->Lda + row, job->Lda, depth, rows, turned, MaxDepth);
+                a = turned;
+                lda = MaxDepth;
+            }
+
+            for (int j = 0; j < columns; j += T.Columns)
+            {
+                nint at = (nint)(firstColumn + j) * job->Depth + (nint)k * T.Columns;
+                float* panel = (float*)job->B + at;
+                if (job->Widen)
+                {
+                    MatmulPanels.Widen((ushort*)job->B + at, depth * T.Columns, widened);
+                    panel = widened;
+                }
+
+                int valid = Math.Min(T.Columns, columns - j);
+                Panel<T>(a, lda, rows, depth, panel, c + j, job->Ldc, valid, edge, accumulate);
+            }
+
+            accumulate = true;
+        }
+    }
+
+    /// <summary>Rows of A times one panel. A panel that reaches beyond C goes through the block <paramref name="edge"/>.</summary>
+    static void Panel<T>(float* a, nint lda, int rows, int depth, float* panel, float* c, nint ldc, int valid, float* edge, bool accumulate)
+        where T : ITile
+    {
+        bool whole = valid == T.Columns;
+        if (!whole && accumulate)
+        {
+            for (int i = 0; i < rows; i++)
+            {
+                new ReadOnlySpan<float>(c + i * ldc, valid).CopyTo(new Span<float>(edge + i * T.Columns, valid));
+            }
+        }
+
+        float* target = whole ? c : edge;
+        nint step = whole ? ldc : T.Columns;
+        for (int i = 0; i < rows; i += T.Rows)
+        {
+            T.Run(depth, a + i * lda, lda, Math.Min(T.Rows, rows - i), panel, target + i * step, step, accumulate);
+        }
+
+        if (!whole)
+        {
+            for (int i = 0; i < rows; i++)
+            {
+                new ReadOnlySpan<float>(edge + i * T.Columns, valid).CopyTo(new Span<float>(c + i * ldc, valid));
+            }
+        }
+    }
+
+    static void Start(float* c, nint ldc, int rows, int columns, float* bias)
+    {
+        for (int i = 0; i < rows; i++)
+        {
+            Span<float> row = new(c + i * ldc, columns);
+            if (bias == null)
+            {
+                row.Clear();
+            }
+            else
+            {
+                new ReadOnlySpan<float>(bias, columns).CopyTo(row);
+            }
+        }
+    }
+
+    static void Check(bool fits, string operation, Matrix a, Matrix b, Matrix c, Matrix? bias)
+    {
+        if (!fits || (bias is { } row && row.Columns != c.Columns))
+        {
+            throw new ShapeException(operation, "inner sizes agree and C has the outer ones", $"{a}, {b}, C {c}, bias {bias}");
+        }
+    }
+
+    struct PackJob
+    {
+        public void* Source;
+        public nint Stride;
+        public int Valid;
+        public int Depth;
+        public int Columns;
+        public void* Target;
+        public ElementType SourceType;
+        public bool Keep;
+    }
+
+    struct MultiplyJob
+    {
+        public float* A;
+        public nint Lda;
+        public int Rows;
+        public bool Turned;
+        public void* B;
+        public bool Widen;
+        public int Depth;
+        public float* C;
+        public nint Ldc;
+        public int Columns;
+        public float* Bias;
+        public float* Scratch;
+        public int GroupPanels;
+        public int Groups;
+    }
+}

@@ -1,0 +1,77 @@
+using Diffract.Cpu.Threads;
+
+namespace Diffract.Kernels.Tests.Threads;
+
+public sealed unsafe class WorkerPoolTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(5)]
+    public void Every_task_runs_once_on_a_worker_that_exists(int threads)
+    {
+        using WorkerPool pool = new(threads);
+        const int Tasks = 1000;
+        int* counts = stackalloc int[Tasks + 1];
+        for (int round = 0; round < 50; round++)
+        {
+            new Span<int>(counts, Tasks + 1).Clear();
+            counts[Tasks] = threads;
+            pool.Run(Tasks, &Count, counts);
+            for (int i = 0; i < Tasks; i++)
+            {
+                Assert.Equal(1, counts[i]);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void A_failure_of_a_task_reaches_the_caller_and_the_pool_goes_on(int threads)
+    {
+        using WorkerPool pool = new(threads);
+        int done = 0;
+        Assert.Throws<InvalidOperationException>(() => Fail(pool));
+        pool.Run(10, &Add, &done);
+        Assert.Equal(10, done);
+    }
+
+    [Fact]
+    public void A_call_allocates_nothing()
+    {
+        using WorkerPool pool = new(2);
+        int done = 0;
+        pool.Run(10, &Add, &done);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 1000; i++)
+        {
+            pool.Run(4, &Add, &done);
+        }
+
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(4010, done);
+    }
+
+    static void Fail(WorkerPool pool) => pool.Run(100, &Throw, null);
+
+    static void Throw(void* state, int task, int worker)
+    {
+        if (task == 17)
+        {
+            throw new InvalidOperationException("task 17");
+        }
+    }
+
+    static void Add(void* state, int task, int worker) => Interlocked.Increment(ref *(int*)state);
+
+    static void Count(void* state, int task, int worker)
+    {
+        int* counts = (int*)state;
+        Interlocked.Increment(ref counts[task]);
+        if (worker < 0 || worker >= counts[1000])
+        {
+            Interlocked.Add(ref counts[task], 1000);
+        }
+    }
+}
