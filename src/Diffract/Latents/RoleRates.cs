@@ -1,0 +1,6 @@
+namespace Diffract.Latents;
+
+/// <summary>
+/// Share of the tokens of a role on which a latent is active; NaN where no token has the role. The end of an answer counts both as template and as assistant.
+/// </summary>
+public readonly record struct RoleRates(double Bos, double Template, double User, double Assistant, double Plain);
