@@ -3,56 +3,193 @@ using Diffract.Compute.Kernels;
 
 namespace Diffract.Compute.Reference;
 
-public sealed class ReferenceCrosscoderKernels : ICrosscoderKernels
+/// <summary>The oracle of the crosscoder: encoding and selection here, gradients and updates beside. Double accumulation, single storage.</summary>
+public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
 {
     public void EncodeSelect(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, Selection selection, SparseCode code)
-        => throw new NotSupportedException();
+    {
+        CheckEncoder(nameof(EncodeSelect), acts_BE, wEnc_LE, bEnc_L, code.Latents);
+        List<Pair> pairs = [];
+        for (int j = 0; j < wEnc_LE.Rows; j++)
+        {
+            for (int b = 0; b < acts_BE.Rows; b++)
+            {
+                float p = Preactivation(acts_BE.Row(b), wEnc_LE.Row(j), bEnc_L.Row(0)[j]);
+                float q = p * scale_L.Row(0)[j];
+                if (p > 0 && (selection.Rule != SelectionRule.Threshold || q > selection.Threshold) && (selection.Rule != SelectionRule.BatchTopK || q > 0))
+                {
+                    pairs.Add(new Pair(j, b, p, q));
+                }
+            }
+        }
+
+        if (selection.Rule == SelectionRule.BatchTopK)
+        {
+            pairs = [.. pairs.OrderByDescending(x => x.Q).ThenBy(x => x.Latent).ThenBy(x => x.Token).Take(selection.Count)];
+        }
+
+        Store(pairs, acts_BE.Rows, code);
+    }
 
     public void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL)
-        => throw new NotSupportedException();
+    {
+        CheckEncoder(nameof(EncodeDense), acts_BE, wEnc_LE, bEnc_L, code_BL.Columns);
+        for (int b = 0; b < acts_BE.Rows; b++)
+        {
+            for (int j = 0; j < wEnc_LE.Rows; j++)
+            {
+                code_BL.Row(b)[j] = Preactivation(acts_BE.Row(b), wEnc_LE.Row(j), bEnc_L.Row(0)[j]);
+            }
+        }
+    }
 
     public void SelectDead(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, ReadOnlySpan<int> latents, int perToken, SparseCode code)
-        => throw new NotSupportedException();
+    {
+        CheckEncoder(nameof(SelectDead), acts_BE, wEnc_LE, bEnc_L, code.Latents);
+        List<Pair> pairs = [];
+        List<Pair> ofToken = [];
+        for (int b = 0; b < acts_BE.Rows; b++)
+        {
+            ofToken.Clear();
+            foreach (int j in latents)
+            {
+                float p = Preactivation(acts_BE.Row(b), wEnc_LE.Row(j), bEnc_L.Row(0)[j]);
+                ofToken.Add(new Pair(j, b, p, p * scale_L.Row(0)[j]));
+            }
+
+            pairs.AddRange(ofToken.OrderByDescending(x => x.Q).ThenBy(x => x.Latent).Take(perToken).Where(x => x.P > 0));
+        }
+
+        Store(pairs, acts_BE.Rows, code);
+    }
 
     public void Decode(SparseCode code, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE)
-        => throw new NotSupportedException();
+    {
+        ShapeException.Check(
+            wDec_LE.Rows == code.Latents && recon_BE.Rows == code.Tokens && recon_BE.Columns == wDec_LE.Columns,
+            nameof(Decode),
+            "a decoder row for each latent, a reconstruction for each token",
+            $"code of {code.Tokens} tokens and {code.Latents} latents, decoder {wDec_LE}, reconstruction {recon_BE}");
+        Span<int> start = code.TokenStart.Span<int>();
+        Span<int> latent = code.TokenLatent.Span<int>();
+        Span<int> pair = code.TokenPairs.Span<int>();
+        Span<float> value = code.PairValue.Span<float>();
+        for (int b = 0; b < code.Tokens; b++)
+        {
+            for (int e = 0; e < recon_BE.Columns; e++)
+            {
+                double sum = bDec_E is { } bias ? bias.Row(0)[e] : 0;
+                for (int i = start[b]; i < start[b + 1]; i++)
+                {
+                    sum += (double)value[pair[i]] * wDec_LE.Row(latent[i])[e];
+                }
+
+                recon_BE.Row(b)[e] = (float)sum;
+            }
+        }
+    }
 
     public void DecodeDense(Matrix code_BL, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE)
-        => throw new NotSupportedException();
+    {
+        ShapeException.Check(
+            wDec_LE.Rows == code_BL.Columns && recon_BE.Rows == code_BL.Rows && recon_BE.Columns == wDec_LE.Columns,
+            nameof(DecodeDense),
+            "a decoder row for each latent, a reconstruction for each token",
+            $"code {code_BL}, decoder {wDec_LE}, reconstruction {recon_BE}");
+        for (int b = 0; b < code_BL.Rows; b++)
+        {
+            for (int e = 0; e < recon_BE.Columns; e++)
+            {
+                double sum = bDec_E is { } bias ? bias.Row(0)[e] : 0;
+                for (int j = 0; j < wDec_LE.Rows; j++)
+                {
+                    sum += (double)code_BL.Row(b)[j] * wDec_LE.Row(j)[e];
+                }
 
-    public ResidualSums Residual(Matrix acts_BE, Matrix recon_BE, ReadOnlySpan<int> modelOffsets, bool meanSquared, Matrix? residual_BE, Matrix? grad_BE)
-        => throw new NotSupportedException();
-
-    public (double Squared, double Denominator) AuxResidual(Matrix residual_BE, Matrix auxRecon_BE, double alpha, Matrix grad_BE)
-        => throw new NotSupportedException();
-
-    public void CodeGradient(SparseCode code, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty)
-        => throw new NotSupportedException();
-
-    public void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL)
-        => throw new NotSupportedException();
-
-    public void ColumnSums(Matrix grad_BE, Matrix sum_E)
-        => throw new NotSupportedException();
-
-    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
-        => throw new NotSupportedException();
-
-    public void UpdateLatents(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)
-        => throw new NotSupportedException();
-
-    public void WeightGradientsDense(Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L)
-        => throw new NotSupportedException();
-
-    public double SumOfSquares(Matrix matrix)
-        => throw new NotSupportedException();
-
-    public void UpdateDense(Matrix w, Matrix gradient, Matrix adamM, Matrix adamV, in AdamStep adam)
-        => throw new NotSupportedException();
-
-    public void DecoderNorms(in LatentParameters parameters)
-        => throw new NotSupportedException();
+                recon_BE.Row(b)[e] = (float)sum;
+            }
+        }
+    }
 
     public void CodeSums(SparseCode code, Matrix sum_L)
-        => throw new NotSupportedException();
+    {
+        Span<int> start = code.LatentStart.Span<int>();
+        Span<float> value = code.PairValue.Span<float>();
+        for (int j = 0; j < code.Latents; j++)
+        {
+            double sum = 0;
+            for (int i = start[j]; i < start[j + 1]; i++)
+            {
+                sum += value[i];
+            }
+
+            sum_L.Row(0)[j] = (float)sum;
+        }
+    }
+
+    /// <summary>p = ReLU(⟨acts, wEnc⟩ + bEnc); NaN counts as 0.</summary>
+    static float Preactivation(ReadOnlySpan<float> acts_E, ReadOnlySpan<float> wEnc_E, float bias)
+    {
+        float p = (float)(Dot(acts_E, wEnc_E) + bias);
+        return p > 0 ? p : 0;
+    }
+
+    static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
+    {
+        double sum = 0;
+        for (int i = 0; i < a.Length; i++)
+        {
+            sum += (double)a[i] * b[i];
+        }
+
+        return sum;
+    }
+
+    /// <summary>Writes pairs into a code, in both orders.</summary>
+    static void Store(List<Pair> pairs, int tokens, SparseCode code)
+    {
+        ShapeException.Check(tokens <= code.MaxTokens, nameof(EncodeSelect), "a batch no larger than the code's", $"{tokens} tokens for {code.MaxTokens}");
+        Pair[] byLatent = [.. pairs.OrderBy(x => x.Latent).ThenBy(x => x.Token)];
+        code.Reserve(byLatent.Length);
+        code.Tokens = tokens;
+        code.Pairs = byLatent.Length;
+        code.SmallestScaled = byLatent.Length == 0 ? 0 : byLatent.Min(x => x.Q);
+        Span<int> latentStart = code.LatentStart.Span<int>();
+        Span<int> tokenStart = code.TokenStart.Span<int>();
+        latentStart.Clear();
+        tokenStart.Clear();
+        for (int i = 0; i < byLatent.Length; i++)
+        {
+            code.PairToken.Span<int>()[i] = byLatent[i].Token;
+            code.PairValue.Span<float>()[i] = byLatent[i].P;
+            latentStart[byLatent[i].Latent + 1]++;
+            tokenStart[byLatent[i].Token + 1]++;
+        }
+
+        for (int j = 0; j < code.Latents; j++)
+        {
+            latentStart[j + 1] += latentStart[j];
+        }
+
+        for (int b = 0; b < tokens; b++)
+        {
+            tokenStart[b + 1] += tokenStart[b];
+        }
+
+        int[] byToken = [.. Enumerable.Range(0, byLatent.Length).OrderBy(i => byLatent[i].Token).ThenBy(i => byLatent[i].Latent)];
+        for (int i = 0; i < byToken.Length; i++)
+        {
+            code.TokenPairs.Span<int>()[i] = byToken[i];
+            code.TokenLatent.Span<int>()[i] = byLatent[byToken[i]].Latent;
+        }
+    }
+
+    static void CheckEncoder(string operation, Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, int latents)
+        => ShapeException.Check(
+            acts_BE.Columns == wEnc_LE.Columns && bEnc_L.Columns == wEnc_LE.Rows && latents == wEnc_LE.Rows,
+            operation,
+            "encoder rows as wide as the activations, a bias and a code column for each",
+            $"activations {acts_BE}, encoder {wEnc_LE}, bias {bEnc_L}, code of {latents} latents");
+
+    readonly record struct Pair(int Latent, int Token, float P, float Q);
 }

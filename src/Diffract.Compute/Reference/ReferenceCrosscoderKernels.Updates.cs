@@ -1,0 +1,169 @@
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
+
+namespace Diffract.Compute.Reference;
+
+/// <summary>Weight gradients, Adam and decoder norms.</summary>
+public sealed partial class ReferenceCrosscoderKernels
+{
+    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
+    {
+        LatentGradient g = new(acts_BE.Columns);
+        double sum = 0;
+        for (int j = 0; j < parameters.WEnc_LE.Rows; j++)
+        {
+            g.Collect(terms, acts_BE, parameters, j);
+            sum += g.Bias * g.Bias;
+            for (int e = 0; e < acts_BE.Columns; e++)
+            {
+                sum += g.Enc_E[e] * g.Enc_E[e] + g.Dec_E[e] * g.Dec_E[e];
+            }
+        }
+
+        return sum;
+    }
+
+    public void UpdateLatents(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)
+    {
+        LatentGradient g = new(acts_BE.Columns);
+        for (int j = 0; j < parameters.WEnc_LE.Rows; j++)
+        {
+            g.Collect(terms, acts_BE, parameters, j);
+            Adam(ref parameters.BEnc_L.Row(0)[j], g.Bias, ref parameters.BiasM_L.Row(0)[j], ref parameters.BiasV_L.Row(0)[j], adam);
+            for (int e = 0; e < acts_BE.Columns; e++)
+            {
+                Adam(ref parameters.WEnc_LE.Row(j)[e], g.Enc_E[e], ref parameters.EncM_LE.Row(j)[e], ref parameters.EncV_LE.Row(j)[e], adam);
+                Adam(ref parameters.WDec_LE.Row(j)[e], g.Dec_E[e], ref parameters.DecM_LE.Row(j)[e], ref parameters.DecV_LE.Row(j)[e], adam);
+            }
+        }
+
+        DecoderNorms(parameters);
+    }
+
+    public void WeightGradientsDense(Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L)
+    {
+        for (int j = 0; j < code_BL.Columns; j++)
+        {
+            double bias = 0;
+            for (int b = 0; b < code_BL.Rows; b++)
+            {
+                bias += codeGrad_BL.Row(b)[j];
+            }
+
+            gBias_L.Row(0)[j] = (float)bias;
+            for (int e = 0; e < acts_BE.Columns; e++)
+            {
+                double enc = 0;
+                double dec = Pull(parameters, j, e);
+                for (int b = 0; b < code_BL.Rows; b++)
+                {
+                    enc += (double)codeGrad_BL.Row(b)[j] * acts_BE.Row(b)[e];
+                    dec += (double)code_BL.Row(b)[j] * grad_BE.Row(b)[e];
+                }
+
+                gEnc_LE.Row(j)[e] = (float)enc;
+                gDec_LE.Row(j)[e] = (float)dec;
+            }
+        }
+    }
+
+    public void UpdateDense(Matrix w, Matrix gradient, Matrix adamM, Matrix adamV, in AdamStep adam)
+    {
+        for (int r = 0; r < w.Rows; r++)
+        {
+            for (int c = 0; c < w.Columns; c++)
+            {
+                Adam(ref w.Row(r)[c], gradient.Row(r)[c], ref adamM.Row(r)[c], ref adamV.Row(r)[c], adam);
+            }
+        }
+    }
+
+    public void DecoderNorms(in LatentParameters parameters)
+    {
+        for (int j = 0; j < parameters.WDec_LE.Rows; j++)
+        {
+            double sum = 0;
+            for (int m = 0; m < parameters.ModelOffsets.Length - 1; m++)
+            {
+                double norm = DecoderNorm(parameters, j, m);
+                parameters.Norms_LM.Row(j)[m] = (float)norm;
+                sum += norm;
+            }
+
+            parameters.Scale_L.Row(0)[j] = parameters.CodeNorm switch
+            {
+                CodeNormKind.Crosscoder => (float)sum,
+                CodeNormKind.None => 1,
+                _ => throw new ArgumentOutOfRangeException(nameof(parameters), parameters.CodeNorm, "unknown code norm"),
+            };
+        }
+    }
+
+    static void Adam(ref float w, double gradient, ref float adamM, ref float adamV, in AdamStep step)
+    {
+        double g = gradient * step.Clip;
+        double m = step.Beta1 * adamM + (1 - step.Beta1) * g;
+        double v = step.Beta2 * adamV + (1 - step.Beta2) * g * g;
+        w = (float)(w - step.LearningRate / step.Correction1 * m / (Math.Sqrt(v) / Math.Sqrt(step.Correction2) + step.Epsilon));
+        adamM = (float)m;
+        adamV = (float)v;
+    }
+
+    static double DecoderNorm(in LatentParameters parameters, int latent, int model)
+    {
+        int first = parameters.ModelOffsets[model];
+        Span<float> d = parameters.WDec_LE.Row(latent)[first..parameters.ModelOffsets[model + 1]];
+        return Math.Sqrt(Dot(d, d));
+    }
+
+    /// <summary>pull_jm · d/‖d_jm‖ at one column; 0 without a pull or at norm 0.</summary>
+    static double Pull(in LatentParameters parameters, int latent, int column)
+    {
+        if (parameters.Pull_LM is not { } pull_LM)
+        {
+            return 0;
+        }
+
+        int model = Array.FindLastIndex(parameters.ModelOffsets, o => o <= column);
+        double norm = DecoderNorm(parameters, latent, model);
+        return norm > 0 ? pull_LM.Row(latent)[model] * (double)parameters.WDec_LE.Row(latent)[column] / norm : 0;
+    }
+
+    /// <summary>The gradients of one latent, before clipping.</summary>
+    sealed class LatentGradient(int width)
+    {
+        public double[] Enc_E { get; } = new double[width];
+
+        public double[] Dec_E { get; } = new double[width];
+
+        public double Bias { get; private set; }
+
+        public void Collect(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, int latent)
+        {
+            Bias = 0;
+            for (int e = 0; e < Enc_E.Length; e++)
+            {
+                Enc_E[e] = 0;
+                Dec_E[e] = Pull(parameters, latent, e);
+            }
+
+            foreach (LatentTerm term in terms)
+            {
+                SparseCode code = term.Code;
+                int end = code.LatentStart.Span<int>()[latent + 1];
+                for (int i = code.LatentStart.Span<int>()[latent]; i < end; i++)
+                {
+                    int b = code.PairToken.Span<int>()[i];
+                    double f = code.PairValue.Span<float>()[i];
+                    double gamma = code.PairGradient.Span<float>()[i];
+                    Bias += gamma;
+                    for (int e = 0; e < Enc_E.Length; e++)
+                    {
+                        Enc_E[e] += gamma * acts_BE.Row(b)[e];
+                        Dec_E[e] += f * term.Grad_BE.Row(b)[e];
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+using Diffract.Runs;
+
+namespace Diffract.Crosscoders;
+
+/// <summary>
+/// First weights of a crosscoder (spec 2.2): Kaiming-uniform with torch's fan-in, drawn by a counter-based generator, so that element i of a tensor
+/// depends on the seed, the tensor and i alone.
+/// </summary>
+/// <param name="Seed">Seed of the draws.</param>
+/// <param name="SameForAllModels">One draw, copied to each model: every latent begins exactly shared (Δ-norm 0.5). Needs equal widths.</param>
+/// <param name="Transpose">The decoder begins as the encoder's transpose; else it is drawn.</param>
+/// <param name="Norm">Length that every latent vector is scaled to, for each model; null leaves the draws as they are.</param>
+public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, bool Transpose = true, double? Norm = null)
+{
+    const ulong EncoderStream = 1;
+    const ulong DecoderStream = 2;
+
+    /// <summary>What the paper's runs used: L1 begins at norm 0.005, BatchTopK at 1.</summary>
+    public static CrosscoderInit Paper(CrosscoderKind kind, long seed) => new(seed, Norm: kind == CrosscoderKind.L1 ? 0.005 : 1);
+
+    /// <summary>Writes all weights; biases become 0 and the threshold unset.</summary>
+    /// <exception cref="DiffractException">One draw for models of different widths.</exception>
+    public void Apply(Crosscoder crosscoder)
+    {
+        int[] offsets = crosscoder.ModelOffsets;
+        int[] widths = crosscoder.Config.Widths;
+        if (SameForAllModels && widths.Any(w => w != widths[0]))
+        {
+            throw DiffractException.Argument($"models of widths [{string.Join(", ", widths)}] cannot begin with the same weights; wanted equal widths, or a draw for each model");
+        }
+
+        // torch's fan-in: columns of a matrix [d, L] or [L, d]; all but the first axis of a tensor [M, d, L] or [M, L, d].
+        double encoderFan = SameForAllModels ? crosscoder.Latents : (double)widths[0] * crosscoder.Latents;
+        double decoderFan = SameForAllModels ? widths[0] : (double)widths[0] * crosscoder.Latents;
+        for (int j = 0; j < crosscoder.Latents; j++)
+        {
+            for (int m = 0; m < widths.Length; m++)
+            {
+                Span<float> enc_D = crosscoder.WEnc_LE.Row(j)[offsets[m]..offsets[m + 1]];
+                Span<float> dec_D = crosscoder.WDec_LE.Row(j)[offsets[m]..offsets[m + 1]];
+                Draw(enc_D, EncoderStream, j, SameForAllModels ? 0 : m, encoderFan);
+                if (Transpose)
+                {
+                    enc_D.CopyTo(dec_D);
+                }
+                else
+                {
+                    Draw(dec_D, DecoderStream, j, SameForAllModels ? 0 : m, decoderFan);
+                }
+            }
+        }
+
+        crosscoder.BEnc_L.Row(0).Clear();
+        crosscoder.BDec_E.Row(0).Clear();
+        crosscoder.Threshold = -1;
+        crosscoder.RefreshNorms();
+    }
+
+    void Draw(Span<float> vector, ulong stream, int latent, int model, double fanIn)
+    {
+        double bound = Math.Sqrt(2) * Math.Sqrt(3 / fanIn);
+        double squares = 0;
+        for (int i = 0; i < vector.Length; i++)
+        {
+            vector[i] = (float)((2 * Uniform(stream, latent, model, i) - 1) * bound);
+            squares += (double)vector[i] * vector[i];
+        }
+
+        if (Norm is { } norm && squares > 0)
+        {
+            double factor = norm / Math.Sqrt(squares);
+            foreach (ref float value in vector)
+            {
+                value = (float)(value * factor);
+            }
+        }
+    }
+
+    /// <summary>A number in [0, 1) from the seed and a position: SplitMix64 over the mixed words.</summary>
+    double Uniform(ulong stream, int latent, int model, int column)
+    {
+        ulong word = Mix((ulong)Seed ^ (stream << 56));
+        word = Mix(word ^ (ulong)latent);
+        word = Mix(word ^ ((ulong)model << 40) ^ (ulong)column);
+        return (word >> 11) * (1.0 / (1UL << 53));
+    }
+
+    static ulong Mix(ulong z)
+    {
+        z += 0x9E3779B97F4A7C15;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return z ^ (z >> 31);
+    }
+}
