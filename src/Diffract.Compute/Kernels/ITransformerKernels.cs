@@ -11,19 +11,26 @@ public interface ITransformerKernels
     /// <summary>out_t = table[ids_t]·scale. Table [V, D] float32 or bfloat16.</summary>
     void Embed(ReadOnlySpan<int> ids, Matrix table_VD, float scale, Matrix out_TD);
 
-    /// <summary>RMS norm: x/√(mean x² + ε)·(offset + w). Gemma: offset 1; Llama: offset 0. <paramref name="weight_D"/> is float32 [1, D].</summary>
+    /// <summary>RMS norm: x/√(mean x² + ε)·(offset + w). Gemma: offset 1; Llama: offset 0. <paramref name="weight_D"/> is float32 [1, D]. In place when out is x.</summary>
     void RmsNorm(Matrix x_TD, Matrix weight_D, float offset, float epsilon, Matrix out_TD);
+
+    /// <summary>y += x/√(mean x² + ε)·(offset + w): the norm after a sublayer, added to the residual stream.</summary>
+    void AddRmsNorm(Matrix x_TD, Matrix weight_D, float offset, float epsilon, Matrix y_TD);
 
     /// <summary>y += x.</summary>
     void Add(Matrix x_TD, Matrix y_TD);
+
+    /// <summary>out_r = x[rows_r].</summary>
+    void GatherRows(Matrix x_TD, ReadOnlySpan<int> rows, Matrix out_RD);
 
     /// <summary>out = x · wᵀ. Weight [N, K] float32 or bfloat16, as Hugging Face stores linear layers.</summary>
     void MatMul(Matrix x_TK, Matrix weight_NK, Matrix out_TN);
 
     /// <summary>
-    /// Rotary positions, half-split pairs (i, i + H/2): angle = position · inverseFrequency_i. Rows hold <c>Columns / headWidth</c> heads; rotated in place.
+    /// Rotary positions, half-split pairs (i, i + H/2), in place: (a, b) becomes (a·cos - b·sin, b·cos + a·sin). Rows hold <c>Columns / headWidth</c> heads.
+    /// Row p of <paramref name="cosSin_PH"/> holds the H/2 cosines of position p, then its H/2 sines.
     /// </summary>
-    void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, ReadOnlySpan<float> inverseFrequencies);
+    void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PH);
 
     /// <summary>
     /// Causal attention with grouped heads. Scores q·k·scale, soft-capped cap·tanh(s/cap) when cap &gt; 0; a query at position p sees keys at positions
@@ -32,8 +39,8 @@ public interface ITransformerKernels
     /// </summary>
     void Attention(Matrix q_TD, Matrix k_SD, Matrix v_SD, ReadOnlySpan<SequenceSpan> sequences, in AttentionShape shape, Matrix out_TD);
 
-    /// <summary>out = activation(gate)·up, element by element.</summary>
-    void GatedActivation(Matrix gate_TF, Matrix up_TF, Activation activation, Matrix out_TF);
+    /// <summary>out = (activation(x · gateᵀ) ∘ (x · upᵀ)) · downᵀ. Gate and up are [F, D], down is [D, F]; float32 or bfloat16.</summary>
+    void GatedMlp(Matrix x_TD, Matrix gate_FD, Matrix up_FD, Matrix down_DF, Activation activation, Matrix out_TD);
 
     /// <summary>x = cap·tanh(x/cap), in place.</summary>
     void SoftCap(Matrix x, float cap);
@@ -43,7 +50,7 @@ public interface ITransformerKernels
     /// </summary>
     void LogitStatistics(Matrix logits_TV, ReadOnlySpan<int> targets, Span<double> logSumExp_T, Span<int> argmax_T, Span<double> nll_T);
 
-    /// <summary>KL(p ‖ q) per row, p and q the softmax of the two logit matrices, in double (spec 7.5).</summary>
+    /// <summary>KL(p ‖ q) per row, p and q the softmax of the two logit matrices, in double.</summary>
     void KlDivergence(Matrix p_TV, Matrix q_TV, Span<double> kl_T);
 }
 
@@ -61,7 +68,4 @@ public enum Activation
 
     /// <summary>x·sigmoid(x).</summary>
     Silu,
-
-    /// <summary>x·Φ(x).</summary>
-    Gelu,
 }

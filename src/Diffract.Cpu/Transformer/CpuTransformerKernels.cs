@@ -14,19 +14,25 @@ public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool, MatrixP
     public void RmsNorm(Matrix x_TD, Matrix weight_D, float offset, float epsilon, Matrix out_TD)
         => throw new NotSupportedException();
 
+    public void AddRmsNorm(Matrix x_TD, Matrix weight_D, float offset, float epsilon, Matrix y_TD)
+        => throw new NotSupportedException();
+
     public void Add(Matrix x_TD, Matrix y_TD)
+        => throw new NotSupportedException();
+
+    public void GatherRows(Matrix x_TD, ReadOnlySpan<int> rows, Matrix out_RD)
         => throw new NotSupportedException();
 
     public void MatMul(Matrix x_TK, Matrix weight_NK, Matrix out_TN)
         => throw new NotSupportedException();
 
-    public void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, ReadOnlySpan<float> inverseFrequencies)
+    public void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PH)
         => throw new NotSupportedException();
 
     public void Attention(Matrix q_TD, Matrix k_SD, Matrix v_SD, ReadOnlySpan<SequenceSpan> sequences, in AttentionShape shape, Matrix out_TD)
         => throw new NotSupportedException();
 
-    public void GatedActivation(Matrix gate_TF, Matrix up_TF, Activation activation, Matrix out_TF)
+    public void GatedMlp(Matrix x_TD, Matrix gate_FD, Matrix up_FD, Matrix down_DF, Activation activation, Matrix out_TD)
         => throw new NotSupportedException();
 
     public void SoftCap(Matrix x, float cap)
