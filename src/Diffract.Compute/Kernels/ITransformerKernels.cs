@@ -20,6 +20,9 @@ public interface ITransformerKernels
     /// <summary>y += x.</summary>
     void Add(Matrix x_TD, Matrix y_TD);
 
+    /// <summary>y = x.</summary>
+    void Copy(Matrix x_TD, Matrix y_TD);
+
     /// <summary>out_r = x[rows_r].</summary>
     void GatherRows(Matrix x_TD, ReadOnlySpan<int> rows, Matrix out_RD);
 

@@ -64,6 +64,15 @@ public sealed class ReferenceTransformerKernels : ITransformerKernels
         }
     }
 
+    public void Copy(Matrix x_TD, Matrix y_TD)
+    {
+        TransformerShapes.Same("copy", x_TD, y_TD);
+        for (int t = 0; t < x_TD.Rows; t++)
+        {
+            x_TD.Row(t).CopyTo(y_TD.Row(t));
+        }
+    }
+
     public void GatherRows(Matrix x_TD, ReadOnlySpan<int> rows, Matrix out_RD)
     {
         TransformerShapes.Gather(x_TD, rows, out_RD);

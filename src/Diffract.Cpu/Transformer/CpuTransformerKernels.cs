@@ -20,6 +20,9 @@ public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool, MatrixP
     public void Add(Matrix x_TD, Matrix y_TD)
         => throw new NotSupportedException();
 
+    public void Copy(Matrix x_TD, Matrix y_TD)
+        => throw new NotSupportedException();
+
     public void GatherRows(Matrix x_TD, ReadOnlySpan<int> rows, Matrix out_RD)
         => throw new NotSupportedException();
 

@@ -1,0 +1,116 @@
+using System.Globalization;
+using System.Text.Json;
+using Diffract.Runs;
+
+namespace Diffract.Llms;
+
+/// <summary>config.json, read field by field; what does not fit is refused with the file and the field named. A null value counts as absent unless said otherwise.</summary>
+sealed class ConfigJson : IDisposable
+{
+    readonly JsonDocument? _document;
+    readonly JsonElement _root;
+    readonly string _prefix;
+
+    ConfigJson(string path, JsonElement root, string prefix, JsonDocument? document = null)
+    {
+        (Path, _root, _prefix, _document) = (path, root, prefix, document);
+    }
+
+    public string Path { get; }
+
+    public static ConfigJson Open(string path)
+    {
+        try
+        {
+            JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
+            return document.RootElement.ValueKind == JsonValueKind.Object
+                ? new ConfigJson(path, document.RootElement, "", document)
+                : throw new DiffractException($"{path} is not a JSON object; wanted a model's configuration");
+        }
+        catch (JsonException e)
+        {
+            throw new DiffractException($"{path} is not valid JSON: {e.Message}", inner: e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new DiffractException($"cannot read {path}: {e.Message}", inner: e);
+        }
+    }
+
+    public DiffractException Refuse(string field, string got, string wanted) => new($"{Path}: {_prefix}{field} is {got}, wanted {wanted}");
+
+    /// <summary>Whether the key is there, null included.</summary>
+    public bool Present(string field) => _root.TryGetProperty(field, out _);
+
+    /// <summary>Whether the key is there and not null.</summary>
+    public bool Has(string field) => Find(field) is not null;
+
+    public string? Text(string field) => Find(field) is not { } e ? null
+        : e.ValueKind == JsonValueKind.String ? e.GetString() : throw Refuse(field, e.GetRawText(), "a text");
+
+    public bool? Flag(string field) => Find(field) is not { } e ? null
+        : e.ValueKind is JsonValueKind.True or JsonValueKind.False ? e.GetBoolean() : throw Refuse(field, e.GetRawText(), "true or false");
+
+    /// <summary>A positive integer.</summary>
+    public int Count(string field, int absent) => Find(field) is not { } e ? absent
+        : e.ValueKind == JsonValueKind.Number && e.TryGetInt32(out int n) && n > 0 ? n : throw Refuse(field, e.GetRawText(), "a positive integer");
+
+    /// <summary>A positive integer, or 0 where the value is null.</summary>
+    public int CountOrZero(string field) => Count(field, 0);
+
+    public double Positive(string field, double absent) => Find(field) is not { } e ? absent
+        : e.ValueKind == JsonValueKind.Number && e.TryGetDouble(out double x) && x > 0 && double.IsFinite(x) ? x : throw Refuse(field, e.GetRawText(), "a positive number");
+
+    /// <summary>A positive number; null means none: 0.</summary>
+    public float Cap(string field, float absent) => Present(field) ? (float)Positive(field, 0) : absent;
+
+    /// <summary>Token ids: a number, a list, or none where the value is null.</summary>
+    public IReadOnlyList<int> Ids(string field)
+    {
+        if (Find(field) is not { } e)
+        {
+            return [];
+        }
+
+        JsonElement[] items = e.ValueKind == JsonValueKind.Array ? [.. e.EnumerateArray()] : [e];
+        return [.. items.Select(i => i.ValueKind == JsonValueKind.Number && i.TryGetInt32(out int id) && id >= 0
+            ? id
+            : throw Refuse(field, e.GetRawText(), "a token id or a list of them"))];
+    }
+
+    public IReadOnlyList<string>? Texts(string field)
+    {
+        if (Find(field) is not { } e)
+        {
+            return null;
+        }
+
+        return e.ValueKind == JsonValueKind.Array && e.EnumerateArray().All(i => i.ValueKind == JsonValueKind.String)
+            ? [.. e.EnumerateArray().Select(i => i.GetString()!)]
+            : throw Refuse(field, e.GetRawText(), "a list of texts");
+    }
+
+    /// <summary>The object under a key, or null.</summary>
+    public ConfigJson? Inner(string field) => Find(field) is not { } e ? null
+        : e.ValueKind == JsonValueKind.Object
+            ? new ConfigJson(Path, e, string.Create(CultureInfo.InvariantCulture, $"{_prefix}{field}."))
+            : throw Refuse(field, e.GetRawText(), "an object");
+
+    /// <summary>The first key whose value is an object, or null.</summary>
+    public string? FirstInner()
+    {
+        foreach (JsonProperty property in _root.EnumerateObject())
+        {
+            if (property.Value.ValueKind == JsonValueKind.Object)
+            {
+                return property.Name;
+            }
+        }
+
+        return null;
+    }
+
+    public void Dispose() => _document?.Dispose();
+
+    JsonElement? Find(string field) => _root.TryGetProperty(field, out JsonElement e) && e.ValueKind != JsonValueKind.Null ? e : null;
+}

@@ -1,0 +1,335 @@
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
+using Diffract.Runs;
+
+namespace Diffract.Llms;
+
+/// <summary>
+/// A decoder-only language model: the forward pass, once, for every family. The residual stream after block i is what is harvested and edited. Sequences do not
+/// influence each other: a batch gives the same bits as its sequences one by one. One caller at a time; nothing is allocated once a size has been seen.
+/// </summary>
+public sealed class Llm : IDisposable
+{
+    /// <summary>Tokens that pass through the blocks together, whole sequences: what lies between two operations then stays in the processor's caches.</summary>
+    const int ChunkTokens = 512;
+
+    readonly IBackend _backend;
+    readonly ITransformerKernels _kernels;
+    readonly LlmWeights _weights;
+    readonly LlmWorkspace _work;
+    readonly RotaryTable _rotary;
+    readonly float _embeddingScale;
+    SequenceSpan[] _spans = new SequenceSpan[64];
+    KeyValueCache? _cache;
+
+    Llm(LlmConfig config, LlmWeights weights, IBackend backend, int maxTokens)
+    {
+        (Config, _weights, _backend, _kernels) = (config, weights, backend, backend.Transformer);
+        _work = new LlmWorkspace(backend, config);
+        _rotary = new RotaryTable(backend, config.HeadWidth, config.RopeTheta);
+        _embeddingScale = config.Traits.ScalesEmbeddings ? (float)Math.Sqrt(config.Width) : 1;
+        MaxTokens = maxTokens;
+    }
+
+    public LlmConfig Config { get; }
+
+    /// <summary>The largest batch, in tokens.</summary>
+    public int MaxTokens { get; }
+
+    /// <param name="folder">A Hugging Face checkpoint folder: config.json and safetensors.</param>
+    /// <param name="backend">Where to compute; stays the caller's.</param>
+    /// <param name="maxTokens">The largest batch that will be asked for.</param>
+    /// <param name="headNeeded">Whether logits will be asked for.</param>
+    public static Llm Load(string folder, IBackend backend, int maxTokens = 4096, bool headNeeded = true)
+    {
+        LlmConfig config = LlmConfig.Load(folder);
+        return new Llm(config, LlmWeights.Load(folder, config, backend, headNeeded), backend, maxTokens);
+    }
+
+    /// <summary>The residual stream after block <paramref name="layer"/> (0-based), [batch tokens, D]; later blocks are not computed.</summary>
+    public void RunTo(TokenBatch batch, int layer, Matrix resid_TD)
+    {
+        CheckLayer(layer);
+        Embed(batch, resid_TD);
+        for (int first = 0; first < batch.Sequences;)
+        {
+            int count = ChunkFrom(batch, first);
+            for (int i = 0; i <= layer; i++)
+            {
+                Block(i, batch, first, count, resid_TD);
+            }
+
+            first += count;
+        }
+    }
+
+    /// <summary>
+    /// Goes on after block <paramref name="layer"/> from a residual stream, edited or not, which is left as it is: the other blocks, the final norm, and the head at
+    /// the batch rows named. logits [rows, V] are soft-capped.
+    /// </summary>
+    public void RunFrom(TokenBatch batch, int layer, Matrix resid_TD, ReadOnlySpan<int> rows, Matrix logits_RV)
+    {
+        CheckLayer(layer);
+        Matrix stream_TD = resid_TD;
+        if (layer < Config.Layers - 1)
+        {
+            stream_TD = _work.Resid(batch.Tokens);
+            for (int first = 0; first < batch.Sequences;)
+            {
+                int count = ChunkFrom(batch, first);
+                (int row, int tokens) = Rows(batch, first, count);
+                _kernels.Copy(resid_TD.SliceRows(row, tokens), stream_TD.SliceRows(row, tokens));
+                for (int i = layer + 1; i < Config.Layers; i++)
+                {
+                    Block(i, batch, first, count, stream_TD);
+                }
+
+                first += count;
+            }
+        }
+
+        Logits(stream_TD, rows, logits_RV);
+    }
+
+    /// <summary>
+    /// Everything at once: <paramref name="onBlock"/> sees the residual stream [T, D] after each block up to <paramref name="lastBlock"/>. With rows, all blocks are computed, and
+    /// their soft-capped logits [rows, V].
+    /// </summary>
+    public void Forward(TokenBatch batch, Matrix resid_TD, int lastBlock, Action<int, Matrix>? onBlock, ReadOnlySpan<int> rows, Matrix logits_RV)
+    {
+        int last = rows.IsEmpty ? lastBlock : Config.Layers - 1;
+        Embed(batch, resid_TD);
+        for (int i = 0; i <= last; i++)
+        {
+            Block(i, batch, 0, batch.Sequences, resid_TD);
+            if (i <= lastBlock)
+            {
+                onBlock?.Invoke(i, resid_TD);
+            }
+        }
+
+        if (!rows.IsEmpty)
+        {
+            Logits(resid_TD, rows, logits_RV);
+        }
+    }
+
+    /// <summary>
+    /// The likeliest continuation, with a key-value cache: <paramref name="newTokens"/> ids, or fewer when <paramref name="stopAtEnd"/> and an end id (the last one returned) comes.
+    /// An empty prompt starts from the model's BOS, which is not returned.
+    /// </summary>
+    public int[] Greedy(ReadOnlySpan<int> prompt, int newTokens, bool stopAtEnd, CancellationToken stop = default)
+    {
+        if (prompt.IsEmpty)
+        {
+            prompt = new int[] { Config.BosId ?? throw new DiffractException("an empty prompt cannot be continued: the model's config.json names no bos_token_id") };
+        }
+
+        List<int> ids = [];
+        CheckIds(prompt);
+        KeyValueCache cache = Cache(prompt.Length + newTokens);
+        Matrix logits_1V = _backend.Matrix(1, Config.Vocabulary);
+        try
+        {
+            while (ids.Count < newTokens)
+            {
+                stop.ThrowIfCancellationRequested();
+                int next = Next(ids.Count == 0 ? prompt : [ids[^1]], cache, logits_1V);
+                ids.Add(next);
+                if (stopAtEnd && Config.EndIds.Contains(next))
+                {
+                    break;
+                }
+            }
+        }
+        finally
+        {
+            logits_1V.Buffer.Dispose();
+        }
+
+        return [.. ids];
+    }
+
+    public void Dispose()
+    {
+        _cache?.Dispose();
+        _rotary.Dispose();
+        _work.Dispose();
+        _weights.Dispose();
+    }
+
+    /// <summary>Puts the ids into the cache and returns the likeliest id after them.</summary>
+    int Next(ReadOnlySpan<int> ids, KeyValueCache cache, Matrix logits_1V)
+    {
+        int past = cache.Length;
+        int[] positions = new int[ids.Length];
+        for (int i = 0; i < positions.Length; i++)
+        {
+            positions[i] = past + i;
+        }
+
+        Matrix x_TD = _work.Resid(ids.Length);
+        _kernels.Embed(ids, _weights.Embedding, _embeddingScale, x_TD);
+        _spans[0] = new SequenceSpan(0, ids.Length, 0, past + ids.Length);
+        for (int i = 0; i < Config.Layers; i++)
+        {
+            Block(i, x_TD, positions, _spans.AsSpan(0, 1), past + ids.Length, cache.Keys(i), cache.Values(i), past);
+        }
+
+        cache.Length = past + ids.Length;
+        Logits(x_TD, [ids.Length - 1], logits_1V);
+        Span<double> logSumExp = stackalloc double[1], nll = stackalloc double[1];
+        Span<int> argmax = stackalloc int[1];
+        _kernels.LogitStatistics(logits_1V, [-1], logSumExp, argmax, nll);
+        return argmax[0];
+    }
+
+    /// <summary>One block over the sequences first .. first + count - 1 of a batch.</summary>
+    void Block(int layer, TokenBatch batch, int first, int count, Matrix resid_TD)
+    {
+        (int row, int tokens) = Rows(batch, first, count);
+        if (_spans.Length < count)
+        {
+            _spans = new SequenceSpan[count * 2];
+        }
+
+        int longest = 0;
+        for (int i = 0; i < count; i++)
+        {
+            SequenceSpan s = batch.Spans[first + i];
+            _spans[i] = new SequenceSpan(s.QueryRow - row, s.Length, s.KeyRow - row, s.KeyLength);
+            longest = Math.Max(longest, s.Length);
+        }
+
+        int queries = Config.Heads * Config.HeadWidth, keys = Config.KeyValueHeads * Config.HeadWidth;
+        Matrix projected_TN = _work.Projected(tokens);
+        Block(
+            layer, resid_TD.SliceRows(row, tokens), batch.Positions.Slice(row, tokens), _spans.AsSpan(0, count), longest,
+            projected_TN.SliceColumns(queries, keys), projected_TN.SliceColumns(queries + keys, keys), 0);
+    }
+
+    /// <summary>One block, in place on the residual stream x. New keys and values go to rows <paramref name="past"/>.. of keys and values, which attention then reads whole.</summary>
+    void Block(
+        int layer, Matrix x_TD, ReadOnlySpan<int> positions, ReadOnlySpan<SequenceSpan> spans, int positionCount, Matrix keys_SN, Matrix values_SN, int past)
+    {
+        BlockWeights w = _weights.Blocks[layer];
+        int tokens = x_TD.Rows, head = Config.HeadWidth;
+        float offset = Config.Traits.NormOffset, epsilon = Config.NormEpsilon;
+        Matrix normed_TD = _work.Normed(tokens), mixed_TD = _work.Mixed(tokens), attended_TN = _work.Attended(tokens);
+        Matrix q_TN = _work.Projected(tokens).SliceColumns(0, Config.Heads * head);
+        Matrix k_TN = keys_SN.SliceRows(past, tokens), v_TN = values_SN.SliceRows(past, tokens);
+        Matrix cosSin_PH = _rotary.Upto(positionCount);
+
+        _kernels.RmsNorm(x_TD, w.AttentionNorm, offset, epsilon, normed_TD);
+        _kernels.MatMul(normed_TD, w.Query, q_TN);
+        _kernels.MatMul(normed_TD, w.Key, k_TN);
+        _kernels.MatMul(normed_TD, w.Value, v_TN);
+        _kernels.Rope(q_TN, head, positions, cosSin_PH);
+        _kernels.Rope(k_TN, head, positions, cosSin_PH);
+        AttentionShape shape = new(Config.Heads, Config.KeyValueHeads, head, Config.AttentionScale, Config.Windows[layer], Config.AttentionSoftCap);
+        _kernels.Attention(q_TN, keys_SN, values_SN, spans, shape, attended_TN);
+        _kernels.MatMul(attended_TN, w.Output, mixed_TD);
+        AddTo(x_TD, mixed_TD, w.PostAttentionNorm);
+
+        _kernels.RmsNorm(x_TD, w.MlpNorm, offset, epsilon, normed_TD);
+        _kernels.GatedMlp(normed_TD, w.Gate, w.Up, w.Down, Config.Activation, mixed_TD);
+        AddTo(x_TD, mixed_TD, w.PostMlpNorm);
+    }
+
+    void AddTo(Matrix x_TD, Matrix sublayer_TD, Matrix? norm)
+    {
+        if (norm is { } weight)
+        {
+            _kernels.AddRmsNorm(sublayer_TD, weight, Config.Traits.NormOffset, Config.NormEpsilon, x_TD);
+        }
+        else
+        {
+            _kernels.Add(sublayer_TD, x_TD);
+        }
+    }
+
+    void Embed(TokenBatch batch, Matrix resid_TD)
+    {
+        if (batch.Tokens > MaxTokens || resid_TD.Rows != batch.Tokens || resid_TD.Columns != Config.Width)
+        {
+            throw new ArgumentException($"a batch of {batch.Tokens} tokens (at most {MaxTokens}) into {resid_TD}; wanted [{batch.Tokens}, {Config.Width}]", nameof(resid_TD));
+        }
+
+        CheckIds(batch.Ids);
+        _kernels.Embed(batch.Ids, _weights.Embedding, _embeddingScale, resid_TD);
+    }
+
+    void Logits(Matrix x_TD, ReadOnlySpan<int> rows, Matrix logits_RV)
+    {
+        if (_weights.FinalNorm is not { } norm || _weights.Head is not { } head)
+        {
+            throw new InvalidOperationException("the model was loaded without its head");
+        }
+
+        Matrix final_RD = _work.Final(rows.Length);
+        _kernels.GatherRows(x_TD, rows, final_RD);
+        _kernels.RmsNorm(final_RD, norm, Config.Traits.NormOffset, Config.NormEpsilon, final_RD);
+        _kernels.MatMul(final_RD, head, logits_RV);
+        if (Config.FinalSoftCap > 0)
+        {
+            _kernels.SoftCap(logits_RV, Config.FinalSoftCap);
+        }
+    }
+
+    KeyValueCache Cache(int capacity)
+    {
+        if (_cache is null || _cache.Capacity < capacity)
+        {
+            _cache?.Dispose();
+            _cache = null;
+            _cache = new KeyValueCache(_backend, Config, Math.Max(capacity, 128));
+        }
+
+        _cache.Length = 0;
+        return _cache;
+    }
+
+    /// <summary>How many sequences from <paramref name="first"/> on make a chunk: as many whole ones as fit, at least one.</summary>
+    static int ChunkFrom(TokenBatch batch, int first)
+    {
+        int count = 0, tokens = 0;
+        while (first + count < batch.Sequences && (count == 0 || tokens + batch.Spans[first + count].Length <= ChunkTokens))
+        {
+            tokens += batch.Spans[first + count].Length;
+            count++;
+        }
+
+        return count;
+    }
+
+    static (int Row, int Tokens) Rows(TokenBatch batch, int first, int count)
+    {
+        if (count == 0)
+        {
+            return (0, 0);
+        }
+
+        SequenceSpan last = batch.Spans[first + count - 1];
+        int row = batch.Spans[first].QueryRow;
+        return (row, last.QueryRow + last.Length - row);
+    }
+
+    void CheckLayer(int layer)
+    {
+        if (layer < 0 || layer >= Config.Layers)
+        {
+            throw DiffractException.Argument($"layer {layer} is out of range: the model has blocks 0 to {Config.Layers - 1}");
+        }
+    }
+
+    void CheckIds(ReadOnlySpan<int> ids)
+    {
+        for (int t = 0; t < ids.Length; t++)
+        {
+            if ((uint)ids[t] >= (uint)Config.Vocabulary)
+            {
+                throw new DiffractException($"token id {ids[t]} (number {t} of the batch) is outside the model's vocabulary of {Config.Vocabulary}; use the model's own tokenizer");
+            }
+        }
+    }
+}
