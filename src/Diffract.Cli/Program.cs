@@ -1,7 +1,10 @@
 using System.CommandLine;
 using Diffract.Cli;
+using Diffract.Cli.Commands;
 
 RootCommand root = new("Finds what fine-tuning changed inside a language model: diffract demo shows it on the pair that ships with the program.");
+
+root.Subcommands.Add(TokenizeCommand.Create());
 
 ParseResult parse = root.Parse(args);
 if (parse.Errors.Count > 0)

@@ -1,0 +1,68 @@
+using System.CommandLine;
+using Diffract.Runs;
+using Diffract.Tokens;
+
+namespace Diffract.Cli.Commands;
+
+/// <summary><c>diffract tokenize</c>: text to the tokens of a run, or a file's lines to ids.</summary>
+static class TokenizeCommand
+{
+    public static Command Create()
+    {
+        Command command = new("tokenize", """
+            Turns documents and chats into the tokens of a run folder: ids, roles, labels, and the split into training, scaling and held-out documents.
+
+            Loose files: diffract tokenize --model DIR --text F.jsonl --out O.jsonl
+              One output line for each input line (text or turns): ids, offsets (pairs, in code points), roles (bos 1, template 2, user 4, assistant 8, plain 16). DIR needs
+              tokenizer.json, and a chat template when a line has turns.
+            """);
+        Argument<string?> run = new("run") { Description = "Run folder; made where it is missing.", Arity = ArgumentArity.ZeroOrOne };
+        Option<string?> baseModel = new("--base") { Description = "Checkpoint folder of the base model." };
+        Option<string?> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model; its tokenizer and chat template are used." };
+        Option<string[]> text = new("--text") { Description = "Documents: JSON lines with text, plain or .gz; several files may be given.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> chats = new("--chats") { Description = "Chats: JSON lines with turns; several files may be given.", AllowMultipleArgumentsPerToken = true };
+        Option<long?> tokens = new("--tokens") { Description = "Cap on the tokens of all splits. Default: all." };
+        Option<int?> context = new("--context") { Description = "Documents are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
+        Option<int> seed = new("--seed") { Description = "Decides which document goes to which split.", DefaultValueFactory = _ => 0 };
+        Option<bool> fresh = new("--fresh") { Description = "Replace tokens that are there." };
+        Option<string?> model = new("--model") { Description = "Loose files: folder with tokenizer.json." };
+        Option<string?> output = new("--out") { Description = "Loose files: file to write." };
+        command.Arguments.Add(run);
+        foreach (Option option in (Option[])[baseModel, chatModel, text, chats, tokens, context, seed, fresh, model, output])
+        {
+            command.Options.Add(option);
+        }
+
+        new CommonOptions().Run(command, (parse, backend, progress, stop) =>
+        {
+            if (parse.GetValue(model) is not null || parse.GetValue(output) is not null)
+            {
+                if (parse.GetValue(run) is not null || parse.GetValue(chats) is { Length: > 0 } || parse.GetValue(text) is not [string file] || parse.GetValue(model) is null || parse.GetValue(output) is null)
+                {
+                    throw DiffractException.Argument("loose files take --model DIR --text F.jsonl --out O.jsonl, one file and no run folder; see `diffract tokenize --help`");
+                }
+
+                (int lines, long count) = TextEncoder.EncodeFile(parse.GetValue(model)!, file, parse.GetValue(output)!, stop);
+                progress.Done("tokenize", $"{lines} lines, {count} tokens in {parse.GetValue(output)}");
+                return;
+            }
+
+            if (parse.GetValue(run) is not { } folder || parse.GetValue(baseModel) is not { } b || parse.GetValue(chatModel) is not { } c)
+            {
+                throw DiffractException.Argument("wanted a run folder, --base DIR and --chat DIR (or the loose form: --model DIR --text F.jsonl --out O.jsonl); see `diffract tokenize --help`");
+            }
+
+            TokenizeStage.Run(new StageContext(RunFolder.Create(folder), backend, progress, parse.GetValue(fresh), stop), new TokenizeSettings
+            {
+                BaseModel = b,
+                ChatModel = c,
+                Texts = parse.GetValue(text) ?? [],
+                Chats = parse.GetValue(chats) ?? [],
+                MaxTokens = parse.GetValue(tokens),
+                Context = parse.GetValue(context),
+                Seed = parse.GetValue(seed),
+            });
+        });
+        return command;
+    }
+}

@@ -1,0 +1,98 @@
+using System.Text.Json.Nodes;
+using Diffract.Text;
+
+namespace Diffract.Tokens;
+
+/// <summary>Reads some files' lines and encodes them in order, a few hundred at a time on all cores. Chats that cannot be rendered, or end without an answer, are passed over and listed.</summary>
+sealed class EncodedStream(IReadOnlyList<string> files, TextEncoder encoder, int context, CancellationToken stop)
+{
+    const int Chunk = 512;
+    const int ListedSkips = 1000;
+    readonly IEnumerator<TextItem> _items = files.SelectMany(JsonLines.Read).GetEnumerator();
+    readonly Queue<(TextItem Item, EncodedText Text)> _ready = [];
+    bool _ended;
+
+    public TextSource Source { get; init; }
+
+    /// <summary>Tokens taken so far.</summary>
+    public long Tokens { get; private set; }
+
+    public int Taken { get; private set; }
+
+    /// <summary>Lines read so far that could have been taken, those passed over included.</summary>
+    public int Seen { get; private set; }
+
+    public int Skipped { get; private set; }
+
+    /// <summary>The first thousand lines passed over: id, file, line, why.</summary>
+    public JsonArray Skips { get; } = [];
+
+    /// <summary>The next line without taking it, or null at the end.</summary>
+    public (TextItem Item, EncodedText Text)? Peek()
+    {
+        while (_ready.Count == 0 && !_ended)
+        {
+            Fill();
+        }
+
+        return _ready.Count > 0 ? _ready.Peek() : null;
+    }
+
+    public void Take()
+    {
+        Tokens += _ready.Dequeue().Text.Ids.Length;
+        Taken++;
+    }
+
+    void Fill()
+    {
+        List<TextItem> items = [];
+        while (items.Count < Chunk && !(_ended = !_items.MoveNext()))
+        {
+            TextItem item = _items.Current;
+            Seen++;
+            if (Fault(item) is not { } fault)
+            {
+                items.Add(item);
+                continue;
+            }
+
+            Skipped++;
+            if (Skips.Count < ListedSkips)
+            {
+                Skips.Add((JsonNode)new JsonObject { ["id"] = item.Id, ["file"] = item.File, ["line"] = item.Line, ["why"] = fault });
+            }
+        }
+
+        EncodedText[] texts = new EncodedText[items.Count];
+        try
+        {
+            Parallel.For(0, items.Count, new ParallelOptions { CancellationToken = stop, MaxDegreeOfParallelism = Environment.ProcessorCount }, i => texts[i] = encoder.Encode(items[i], context));
+        }
+        catch (AggregateException e) when (e.InnerExceptions[0] is Runs.DiffractException inner)
+        {
+            throw inner;
+        }
+
+        for (int i = 0; i < texts.Length; i++)
+        {
+            if (texts[i].Ids.Length > 0)
+            {
+                _ready.Enqueue((items[i], texts[i]));
+            }
+        }
+    }
+
+    string? Fault(TextItem item)
+    {
+        if (item.Turns is null != (Source == TextSource.Document))
+        {
+            throw new Runs.DiffractException(Source == TextSource.Chat
+                ? $"{item.File} line {item.Line} has text, wanted turns; give documents with --text"
+                : $"{item.File} line {item.Line} has turns, wanted text; give chats with --chats");
+        }
+
+        return item.Turns is null ? null
+            : ChatTemplate.Fault(item.Turns) ?? (item.Turns.Count % 2 == 0 ? null : "ends with the user's turn, wanted an answer");
+    }
+}

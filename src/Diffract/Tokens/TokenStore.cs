@@ -1,0 +1,136 @@
+using System.IO.MemoryMappedFiles;
+using System.Text.Json;
+using Diffract.Runs;
+
+namespace Diffract.Tokens;
+
+/// <summary>The tokens of a run, memory-mapped: ids, roles, positions and turns of every token, and the documents that they belong to.</summary>
+public sealed unsafe class TokenStore : IDisposable
+{
+    internal const string IdsFile = "ids.bin";
+    internal const string MarksFile = "marks.bin";
+    internal const string DocumentsFile = "documents.jsonl";
+    const int MarkBytes = 3;
+
+    readonly MappedBytes _ids;
+    readonly MappedBytes _marks;
+    readonly TokenDocument[] _documents;
+
+    TokenStore(string folder, StageManifest manifest)
+    {
+        Manifest = manifest;
+        BaseModel = (string)manifest.Settings["base"]!["folder"]!;
+        ChatModel = (string)manifest.Settings["chat"]!["folder"]!;
+        Context = (int)manifest.Settings["context"]!;
+        Seed = (int)manifest.Settings["seed"]!;
+        _documents = ReadDocuments(Path.Combine(folder, DocumentsFile));
+        Tokens = _documents.Sum(d => (long)d.Length);
+        _ids = new MappedBytes(Path.Combine(folder, IdsFile), Tokens * sizeof(int));
+        try
+        {
+            _marks = new MappedBytes(Path.Combine(folder, MarksFile), Tokens * MarkBytes);
+        }
+        catch
+        {
+            _ids.Dispose();
+            throw;
+        }
+    }
+
+    public StageManifest Manifest { get; }
+
+    /// <summary>Folder of the base checkpoint, as recorded when the text was tokenised.</summary>
+    public string BaseModel { get; }
+
+    public string ChatModel { get; }
+
+    /// <summary>Documents were cut after so many tokens.</summary>
+    public int Context { get; }
+
+    public int Seed { get; }
+
+    /// <summary>Documents and chats; <c>Documents[i].Number == i</c>.</summary>
+    public IReadOnlyList<TokenDocument> Documents => _documents;
+
+    public long Tokens { get; }
+
+    /// <summary>The tokens of a run; a missing, truncated or damaged store is refused.</summary>
+    public static TokenStore Open(RunFolder run)
+        => new(run.Tokens, Provenance.Require(run, run.Tokens, "diffract tokenize " + Path.GetFileName(run.Root)));
+
+    public ReadOnlySpan<int> Ids(TokenDocument d) => new((int*)_ids.Pointer + d.Start, d.Length);
+
+    /// <summary>Flags of <see cref="TokenRole"/>, one a token.</summary>
+    public ReadOnlySpan<byte> Roles(TokenDocument d) => Marks(d, 0);
+
+    /// <summary>1-based position within its run of template tokens, 0 outside.</summary>
+    public ReadOnlySpan<byte> BlockPositions(TokenDocument d) => Marks(d, 1);
+
+    /// <summary>0-based turn; 255 outside any turn (documents, BOS).</summary>
+    public ReadOnlySpan<byte> Turns(TokenDocument d) => Marks(d, 2);
+
+    public void Dispose()
+    {
+        _ids.Dispose();
+        _marks.Dispose();
+    }
+
+    ReadOnlySpan<byte> Marks(TokenDocument d, int which) => new(_marks.Pointer + (d.Start * MarkBytes) + ((long)which * d.Length), d.Length);
+
+    static TokenDocument[] ReadDocuments(string file)
+    {
+        List<TokenDocument> documents = [];
+        long start = 0;
+        try
+        {
+            foreach (string line in File.ReadLines(file))
+            {
+                TokenDocument d = JsonSerializer.Deserialize<TokenDocument>(line, TokenizeStage.DocumentJson)!;
+                if (d.Number != documents.Count || d.Start != start || d.Length < 1)
+                {
+                    throw new DiffractException($"{file} line {documents.Count + 1} does not follow the line before it: changed or damaged; run `diffract tokenize --fresh`");
+                }
+
+                documents.Add(d);
+                start += d.Length;
+            }
+        }
+        catch (JsonException)
+        {
+            throw new DiffractException($"{file} line {documents.Count + 1} is malformed: changed or damaged; run `diffract tokenize --fresh`");
+        }
+
+        return [.. documents];
+    }
+
+    /// <summary>A file mapped for reading.</summary>
+    sealed class MappedBytes : IDisposable
+    {
+        readonly MemoryMappedFile _file;
+        readonly MemoryMappedViewAccessor _view;
+
+        public MappedBytes(string path, long bytes)
+        {
+            long length = new FileInfo(path).Length;
+            if (length != bytes)
+            {
+                throw new DiffractException($"{path} has {length} bytes, its documents need {bytes}: truncated or changed; run `diffract tokenize --fresh`");
+            }
+
+            _file = MemoryMappedFile.CreateFromFile(path, FileMode.Open, null, 0, MemoryMappedFileAccess.Read);
+            _view = _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+            byte* pointer = null;
+            _view.SafeMemoryMappedViewHandle.AcquirePointer(ref pointer);
+            Pointer = pointer + _view.PointerOffset;
+        }
+
+        public byte* Pointer { get; }
+
+        public void Dispose()
+        {
+            _view.SafeMemoryMappedViewHandle.ReleasePointer();
+            _view.Dispose();
+            _file.Dispose();
+        }
+    }
+}

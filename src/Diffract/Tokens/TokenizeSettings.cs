@@ -1,0 +1,38 @@
+namespace Diffract.Tokens;
+
+/// <summary>What the tokenize stage is asked for.</summary>
+public sealed record TokenizeSettings
+{
+    /// <summary>Checkpoint folder of the base model.</summary>
+    public required string BaseModel { get; init; }
+
+    /// <summary>Checkpoint folder of the chat model, whose tokenizer and template are used.</summary>
+    public required string ChatModel { get; init; }
+
+    /// <summary>Files of documents (JSON lines, plain or .gz).</summary>
+    public IReadOnlyList<string> Texts { get; init; } = [];
+
+    /// <summary>Files of chats.</summary>
+    public IReadOnlyList<string> Chats { get; init; } = [];
+
+    /// <summary>At most so many tokens of all splits; null: all that the files give.</summary>
+    public long? MaxTokens { get; init; }
+
+    /// <summary>Documents are cut after so many tokens; null: min(1024, what the models can read).</summary>
+    public int? Context { get; init; }
+
+    /// <summary>Decides the splits.</summary>
+    public int Seed { get; init; }
+
+    /// <summary>Share of the documents that train the crosscoder.</summary>
+    public double TrainShare { get; init; } = 0.5;
+
+    /// <summary>Share of the documents that Latent Scaling reads.</summary>
+    public double ScalingShare { get; init; } = 0.15;
+
+    /// <summary>Share of the documents that are held out.</summary>
+    public double HeldOutShare { get; init; } = 0.35;
+
+    /// <summary>Every split must get at least so many tokens.</summary>
+    public int LeastSplitTokens { get; init; } = 4096;
+}

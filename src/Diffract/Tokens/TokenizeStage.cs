@@ -1,0 +1,240 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
+using Diffract.Formats;
+using Diffract.Runs;
+using Diffract.Text;
+
+namespace Diffract.Tokens;
+
+/// <summary>
+/// The tokenize stage: text and chats to <c>tokens/</c>. Documents and chats alternate so that their token shares stay equal until either is used up or the cap is reached; each gets its split from a
+/// seeded hash of its number. Takes seconds a million tokens, so a stopped stage starts again from nothing.
+/// </summary>
+public static class TokenizeStage
+{
+    const int ComparedTexts = 200;
+    const int DefaultContext = 1024;
+    const double MostSkipped = 0.01;
+
+    internal static JsonSerializerOptions DocumentJson { get; } = new(Provenance.Json) { WriteIndented = false, Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) } };
+
+    public static void Run(StageContext context, TokenizeSettings settings)
+    {
+        string baseModel = Path.GetFullPath(settings.BaseModel), chatModel = Path.GetFullPath(settings.ChatModel), folder = context.Run.Tokens;
+        PairShape shape = PairShape.Of(baseModel, chatModel);
+        int length = Check(settings, shape);
+        TextEncoder encoder = TextEncoder.Load(chatModel);
+        StageManifest plan = new() { Stage = "tokenize", Settings = Describe(settings, baseModel, chatModel, length) };
+        if (context.AlreadyDone(folder, plan))
+        {
+            context.Progress.Done("tokenize", "tokens are there already");
+            return;
+        }
+
+        context.Progress.Line(
+            $"tokenize: {settings.Texts.Count} files of documents, {settings.Chats.Count} of chats, cut after {length} tokens, {(settings.MaxTokens is { } most ? FormattableString.Invariant($"at most {most:N0} tokens") : "all tokens")}");
+        try
+        {
+            Make(context, settings, plan, encoder, length, shape.Vocabulary);
+        }
+        catch
+        {
+            // Nothing can be gone on with: do not leave a half-made stage that refuses other settings.
+            Directory.Delete(folder, recursive: true);
+            throw;
+        }
+    }
+
+    static void Make(StageContext context, TokenizeSettings settings, StageManifest plan, TextEncoder encoder, int length, int vocabulary)
+    {
+        System.Diagnostics.Stopwatch clock = System.Diagnostics.Stopwatch.StartNew();
+        CompareTokenizers(settings, (string)plan.Settings["base"]!["folder"]!, encoder);
+        EncodedStream? documents = settings.Texts.Count == 0 ? null : new EncodedStream(settings.Texts, encoder, length, context.Stop);
+        EncodedStream? chats = settings.Chats.Count == 0 ? null : new EncodedStream(settings.Chats, encoder, length, context.Stop) { Source = TextSource.Chat };
+        Writer writer = new(context, settings, vocabulary, documents, chats);
+        Dictionary<string, FileSeal> outputs = writer.Write(context.Run.Tokens);
+        CheckSkips(chats);
+        CheckSplits(settings, writer.SplitTokens);
+        context.Finish(context.Run.Tokens, plan with { Outputs = outputs, Facts = writer.Facts(), Seconds = clock.Elapsed.TotalSeconds });
+        context.Progress.Done("tokenize", writer.Summary());
+    }
+
+    /// <summary>Checks what was asked for and returns the context length.</summary>
+    static int Check(TokenizeSettings settings, PairShape shape)
+    {
+        if (settings.Texts.Count + settings.Chats.Count == 0)
+        {
+            throw DiffractException.Argument("there is no text to read; give files with --text, --chats or both");
+        }
+
+        if (settings.Texts.Concat(settings.Chats).FirstOrDefault(f => !File.Exists(f)) is { } missing)
+        {
+            throw DiffractException.Argument($"{missing} does not exist; wanted a file of JSON lines, plain or .gz");
+        }
+
+        if (settings.MaxTokens is < 1)
+        {
+            throw DiffractException.Argument($"--tokens {settings.MaxTokens} is too small; wanted at least 1, and 100000 for every stage to run");
+        }
+
+        if (settings.Context is { } given && (given < 2 || given > shape.ContextLimit))
+        {
+            throw DiffractException.Argument($"--context {given} is out of range; wanted 2 to {shape.ContextLimit}, the most that both models can read");
+        }
+
+        double[] shares = [settings.TrainShare, settings.ScalingShare, settings.HeldOutShare];
+        return shares.All(s => s > 0) && Math.Abs(shares.Sum() - 1) < 1e-9
+            ? settings.Context ?? Math.Min(DefaultContext, shape.ContextLimit)
+            : throw DiffractException.Argument(FormattableString.Invariant($"the splits' shares are {shares[0]}, {shares[1]} and {shares[2]}; wanted three positive numbers that add up to 1"));
+    }
+
+    static JsonObject Describe(TokenizeSettings settings, string baseModel, string chatModel, int length)
+    {
+        return new JsonObject
+        {
+            ["base"] = new JsonObject { ["folder"] = baseModel, ["checkpoint"] = CheckpointSeal.Of(baseModel) },
+            ["chat"] = new JsonObject { ["folder"] = chatModel, ["checkpoint"] = CheckpointSeal.Of(chatModel), ["tokenizer"] = AtomicFile.Seal(Path.Combine(chatModel, "tokenizer.json")).Xxh128 },
+            ["text"] = Files(settings.Texts),
+            ["chats"] = Files(settings.Chats),
+            ["maxTokens"] = settings.MaxTokens,
+            ["context"] = length,
+            ["seed"] = settings.Seed,
+            ["shares"] = new JsonObject { ["train"] = settings.TrainShare, ["scaling"] = settings.ScalingShare, ["heldOut"] = settings.HeldOutShare },
+        };
+
+        static JsonArray Files(IReadOnlyList<string> files) => new([.. files.Select(f =>
+        {
+            FileSeal seal = AtomicFile.Seal(f);
+            return new JsonObject { ["file"] = Path.GetFullPath(f), ["bytes"] = seal.Bytes, ["xxh128"] = seal.Xxh128 };
+        })]);
+    }
+
+    /// <summary>Both models must read the same ids: the first texts and chats are encoded by both tokenizers.</summary>
+    static void CompareTokenizers(TokenizeSettings settings, string baseModel, TextEncoder chat)
+    {
+        Tokenizer other = Tokenizer.Load(baseModel);
+        TextEncoder baseEncoder = new(other, () => chat.Template);
+        foreach (TextItem item in settings.Texts.SelectMany(JsonLines.Read).Take(ComparedTexts).Concat(settings.Chats.SelectMany(JsonLines.Read).Take(ComparedTexts)))
+        {
+            if (item.Turns is not null && ChatTemplate.Fault(item.Turns) is not null)
+            {
+                continue;
+            }
+
+            int[] a = baseEncoder.Encode(item).Ids, b = chat.Encode(item).Ids;
+            int at = a.AsSpan().CommonPrefixLength(b);
+            if (at < Math.Max(a.Length, b.Length))
+            {
+                throw new DiffractException(
+                    $"the tokenizers of base and chat model differ on {item.Id} ({item.File} line {item.Line}): token {at} is {Name(other, a, at)} for the base, {Name(chat.Tokenizer, b, at)} for the chat model; wanted a pair with one tokenizer");
+            }
+        }
+
+        static string Name(Tokenizer tokenizer, int[] ids, int at) => at < ids.Length ? $"{ids[at]} \"{tokenizer.TokenText(ids[at])}\"" : "missing";
+    }
+
+    static void CheckSkips(EncodedStream? chats)
+    {
+        if (chats is not null && chats.Skipped > MostSkipped * chats.Seen)
+        {
+            JsonNode first = chats.Skips[0]!;
+            throw new DiffractException(
+                $"{chats.Skipped} of {chats.Seen} chats cannot be used, the first is {first["file"]} line {first["line"]}, which {first["why"]}; at most 1% may be passed over: mend or remove them");
+        }
+    }
+
+    static void CheckSplits(TokenizeSettings settings, long[] tokens)
+    {
+        double[] shares = [settings.TrainShare, settings.ScalingShare, settings.HeldOutShare];
+        for (int s = 0; s < tokens.Length; s++)
+        {
+            if (tokens[s] < settings.LeastSplitTokens)
+            {
+                throw new DiffractException(FormattableString.Invariant(
+                    $"{tokens.Sum()} tokens are too few for the splits: {Enum.GetName((Split)s)} got {tokens[s]}, wanted at least {settings.LeastSplitTokens}; give about {Math.Ceiling(settings.LeastSplitTokens / shares.Min() / 1000 * 1.2) * 1000} tokens or more (100000 for every stage to run)"));
+            }
+        }
+    }
+
+    /// <summary>Writes the store's files while it merges both streams.</summary>
+    sealed class Writer(StageContext context, TokenizeSettings settings, int vocabulary, EncodedStream? documents, EncodedStream? chats)
+    {
+        int _number;
+        long _tokens;
+
+        public long[] SplitTokens { get; } = new long[3];
+
+        public Dictionary<string, FileSeal> Write(string folder)
+        {
+            Dictionary<string, FileSeal> outputs = [];
+            outputs[TokenStore.IdsFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.IdsFile), ids =>
+                outputs[TokenStore.MarksFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.MarksFile), marks =>
+                    outputs[TokenStore.DocumentsFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.DocumentsFile), lines => Merge(ids, marks, lines))));
+            return outputs;
+        }
+
+        public JsonObject Facts() => new()
+        {
+            ["tokens"] = _tokens,
+            ["documents"] = documents?.Taken ?? 0,
+            ["chats"] = chats?.Taken ?? 0,
+            ["documentTokens"] = documents?.Tokens ?? 0,
+            ["chatTokens"] = chats?.Tokens ?? 0,
+            ["splitTokens"] = new JsonObject { ["train"] = SplitTokens[0], ["scaling"] = SplitTokens[1], ["heldOut"] = SplitTokens[2] },
+            ["skippedChats"] = chats?.Skipped ?? 0,
+            ["skipped"] = chats?.Skips.DeepClone() ?? new JsonArray(),
+        };
+
+        public string Summary()
+            => string.Create(
+                System.Globalization.CultureInfo.InvariantCulture,
+                $"{_tokens:N0} tokens: {documents?.Taken ?? 0:N0} documents, {chats?.Taken ?? 0:N0} chats{(chats is { Skipped: > 0 } ? $" ({chats.Skipped} passed over)" : "")}; train {SplitTokens[0]:N0}, scaling {SplitTokens[1]:N0}, held out {SplitTokens[2]:N0}");
+
+        void Merge(Stream ids, Stream marks, Stream lines)
+        {
+            long total = settings.MaxTokens ?? long.MaxValue;
+            while (Next() is { } stream && stream.Peek() is var (item, text) && _tokens + text.Ids.Length <= total)
+            {
+                context.Stop.ThrowIfCancellationRequested();
+                TokenDocument d = new(_number, _tokens, text.Ids.Length, stream.Source, SplitOf(_number), item.Id, item.Labels);
+                if (text.Ids.Any(id => (uint)id >= (uint)vocabulary))
+                {
+                    throw new DiffractException($"{item.File} line {item.Line} holds the token {text.Ids.Max()}, but the models' vocabulary has {vocabulary}; wanted a tokenizer that belongs to the models");
+                }
+
+                ids.Write(MemoryMarshal.AsBytes(text.Ids.AsSpan()));
+                marks.Write(text.Roles);
+                marks.Write(text.BlockPositions);
+                marks.Write(text.Turns);
+                lines.Write(JsonSerializer.SerializeToUtf8Bytes(d, DocumentJson));
+                lines.WriteByte((byte)'\n');
+                SplitTokens[(int)d.Split] += d.Length;
+                _tokens += d.Length;
+                _number++;
+                stream.Take();
+                if (_number % 256 == 0)
+                {
+                    context.Progress.Report("tokenize", _tokens, settings.MaxTokens ?? Math.Max(Estimate(), _tokens + 1), "tokens");
+                }
+            }
+        }
+
+        /// <summary>The stream that has given fewer tokens; null when it has no more, so that shares stay equal.</summary>
+        EncodedStream? Next()
+        {
+            EncodedStream stream = documents is null ? chats! : chats is null || documents.Tokens <= chats.Tokens ? documents : chats;
+            return stream.Peek() is null ? null : stream;
+        }
+
+        Split SplitOf(int number)
+        {
+            double u = SeededHash.Unit(SeededHash.Of((ulong)settings.Seed, (ulong)number));
+            return u < settings.TrainShare ? Split.Train : u < settings.TrainShare + settings.ScalingShare ? Split.Scaling : Split.HeldOut;
+        }
+
+        // About four bytes of text a token, and packed files hold about three times their size.
+        long Estimate() => settings.Texts.Concat(settings.Chats).Sum(f => new FileInfo(f).Length * (f.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? 3 : 1)) / 4;
+    }
+}
