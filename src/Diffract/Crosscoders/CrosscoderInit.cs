@@ -76,20 +76,6 @@ public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, boo
         }
     }
 
-    /// <summary>A number in [0, 1) from the seed and a position: SplitMix64 over the mixed words.</summary>
     double Uniform(ulong stream, int latent, int model, int column)
-    {
-        ulong word = Mix((ulong)Seed ^ (stream << 56));
-        word = Mix(word ^ (ulong)latent);
-        word = Mix(word ^ ((ulong)model << 40) ^ (ulong)column);
-        return (word >> 11) * (1.0 / (1UL << 53));
-    }
-
-    static ulong Mix(ulong z)
-    {
-        z += 0x9E3779B97F4A7C15;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        return z ^ (z >> 31);
-    }
+        => Draws.Uniform((ulong)Seed, stream, (ulong)latent, ((ulong)(uint)model << 40) | (uint)column);
 }

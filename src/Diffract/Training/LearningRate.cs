@@ -1,0 +1,14 @@
+namespace Diffract.Training;
+
+/// <summary>The schedule: linear warm-up from 0, then constant, then linear to 0 at the end where a decay is asked for.</summary>
+public static class LearningRate
+{
+    /// <summary>The learning rate of step <paramref name="step"/>, from 0. At step 0 of a warm-up it is 0; Adam's moments move all the same.</summary>
+    public static double At(TrainingConfig config, long step)
+    {
+        double factor = step < config.Warmup ? (double)step / config.Warmup
+            : config.DecayStart is { } start && step >= start ? (double)(config.Steps - step) / (config.Steps - start)
+            : 1;
+        return config.LearningRate * factor;
+    }
+}

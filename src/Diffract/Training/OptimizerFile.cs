@@ -1,0 +1,32 @@
+using Diffract.Crosscoders;
+using Diffract.Formats;
+using Diffract.Runs;
+
+namespace Diffract.Training;
+
+/// <summary><c>optimizer.safetensors</c>: Adam's moments as <c>adam_m.*</c> and <c>adam_v.*</c> in the published order, and <c>tokens_since_fired</c> [L].</summary>
+public static class OptimizerFile
+{
+    public const string Name = "optimizer.safetensors";
+
+    const string First = "adam_m.";
+    const string Second = "adam_v.";
+    const string Counters = "tokens_since_fired";
+
+    public static FileSeal Save(string folder, TrainingState state, Crosscoder crosscoder)
+    {
+        SafetensorsWriter writer = new();
+        PublishedTensors.Add(writer, First, crosscoder.Config, state.EncM_LE, state.BiasM_L, state.DecM_LE, state.DecBiasM_E);
+        PublishedTensors.Add(writer, Second, crosscoder.Config, state.EncV_LE, state.BiasV_L, state.DecV_LE, state.DecBiasV_E);
+        writer.Add(Counters, state.Firing.TokensSinceFired, crosscoder.Latents);
+        return writer.Save(Path.Combine(folder, Name));
+    }
+
+    public static void Load(string folder, TrainingState state, Crosscoder crosscoder)
+    {
+        using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(folder, Name));
+        PublishedTensors.Read(file, First, crosscoder.Config, state.EncM_LE, state.BiasM_L, state.DecM_LE, state.DecBiasM_E);
+        PublishedTensors.Read(file, Second, crosscoder.Config, state.EncV_LE, state.BiasV_L, state.DecV_LE, state.DecBiasV_E);
+        file.Integers(Counters, crosscoder.Latents).CopyTo(state.Firing.TokensSinceFired, 0);
+    }
+}

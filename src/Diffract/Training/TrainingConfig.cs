@@ -1,0 +1,115 @@
+using System.Text.Json.Nodes;
+using Diffract.Crosscoders;
+using Diffract.Runs;
+
+namespace Diffract.Training;
+
+/// <summary>Everything that decides how a crosscoder is trained. Defaults are spec 3's; <see cref="Check"/> runs before any work.</summary>
+public sealed record TrainingConfig
+{
+    /// <summary>Kind, sizes, code norm and k.</summary>
+    public required CrosscoderConfig Crosscoder { get; init; }
+
+    /// <summary>Steps to train, counted from 0.</summary>
+    public required long Steps { get; init; }
+
+    /// <summary>Tokens of a batch.</summary>
+    public int Batch { get; init; } = 2048;
+
+    /// <summary>Learning rate after the warm-up.</summary>
+    public double LearningRate { get; init; } = 1e-3;
+
+    /// <summary>Steps over which the learning rate rises linearly from 0.</summary>
+    public long Warmup { get; init; } = 1000;
+
+    /// <summary>Step from which the learning rate falls linearly to 0 at the end; null for never.</summary>
+    public long? DecayStart { get; init; }
+
+    /// <summary>L1: weight of the sparsity term.</summary>
+    public double Mu { get; init; } = 0.1;
+
+    /// <summary>The reconstruction term.</summary>
+    public LossKind Loss { get; init; } = LossKind.Norm;
+
+    /// <summary>Largest norm of all gradients together; null for no clipping.</summary>
+    public double? Clip { get; init; }
+
+    /// <summary>BatchTopK: dead latents per token in the auxiliary loss; null for half a model's width.</summary>
+    public int? KAux { get; init; }
+
+    /// <summary>BatchTopK: weight of the auxiliary loss.</summary>
+    public double AuxAlpha { get; init; } = 1.0 / 32;
+
+    /// <summary>Tokens without firing after which a latent counts as dead.</summary>
+    public long DeadAfter { get; init; } = 10_000_000;
+
+    /// <summary>BatchTopK: the inference threshold follows the batches of the steps above this one.</summary>
+    public long ThresholdFrom { get; init; } = 1000;
+
+    /// <summary>BatchTopK: share of the threshold that each step keeps.</summary>
+    public double ThresholdBeta { get; init; } = 0.999;
+
+    /// <summary>L1: above this share of active pairs in the step before, a step is computed densely. It changes speed and rounding, not the method.</summary>
+    public double DenseAbove { get; init; } = 0.1;
+
+    /// <summary>Dead latents per token in the auxiliary loss, resolved.</summary>
+    public int AuxPerToken => KAux ?? Math.Max(1, Crosscoder.E / Crosscoder.Models / 2);
+
+    /// <summary>What the kind's own trainer does where the caller says nothing: BatchTopK clips gradients to 1, L1 does not.</summary>
+    public static double? DefaultClip(CrosscoderKind kind) => kind == CrosscoderKind.BatchTopK ? 1 : null;
+
+    /// <exception cref="DiffractException">An argument error that says which setting does not fit.</exception>
+    public void Check()
+    {
+        Crosscoder.Check();
+        Require(Steps >= 1, $"--steps {Steps}", "at least 1");
+        Require(Batch >= 1, $"--batch {Batch}", "at least 1");
+        Require(double.IsFinite(LearningRate) && LearningRate >= 0, FormattableString.Invariant($"--lr {LearningRate}"), "a number from 0");
+        Require(Warmup >= 0 && Warmup < Steps, $"--warmup {Warmup}", $"0 to {Steps - 1}, fewer than the {Steps} steps");
+        Require(
+            DecayStart is null || (DecayStart > Warmup && DecayStart < Steps),
+            $"--decay-start {DecayStart}",
+            $"a step after the warm-up ({Warmup}) and before the last of {Steps}");
+        Require(double.IsFinite(Mu) && Mu >= 0, FormattableString.Invariant($"--mu {Mu}"), "a number from 0");
+        Require(Clip is null or > 0, FormattableString.Invariant($"--clip {Clip}"), "a number above 0");
+        Require(KAux is null or >= 1, $"--k-aux {KAux}", "at least 1");
+        Require(double.IsFinite(AuxAlpha) && AuxAlpha >= 0, FormattableString.Invariant($"--aux-alpha {AuxAlpha}"), "a number from 0");
+        Require(DeadAfter >= 1, $"--dead-after {DeadAfter}", "at least 1 token");
+        Require(ThresholdFrom >= 0, $"--threshold-from {ThresholdFrom}", "at least 0");
+        Require(ThresholdBeta is >= 0 and < 1, FormattableString.Invariant($"--threshold-beta {ThresholdBeta}"), "a number from 0 to below 1");
+        long pairs = (long)Batch * Crosscoder.K;
+        Require(Crosscoder.Kind == CrosscoderKind.L1 || pairs <= int.MaxValue / 2, $"--batch {Batch} with --k {Crosscoder.K}", "at most 1,073,741,823 active pairs a batch");
+    }
+
+    /// <summary>The settings as manifests and checkpoints record them.</summary>
+    public JsonObject ToJson() => new()
+    {
+        ["kind"] = Crosscoder.Kind == CrosscoderKind.BatchTopK ? "batchtopk" : "l1",
+        ["latents"] = Crosscoder.Latents,
+        ["widths"] = new JsonArray([.. Crosscoder.Widths.Select(w => (JsonNode)w)]),
+        ["codeNorm"] = CodeNormIds.Name(Crosscoder.CodeNorm),
+        ["k"] = Crosscoder.Kind == CrosscoderKind.BatchTopK ? Crosscoder.K : null,
+        ["steps"] = Steps,
+        ["batch"] = Batch,
+        ["learningRate"] = LearningRate,
+        ["warmup"] = Warmup,
+        ["decayStart"] = DecayStart,
+        ["mu"] = Crosscoder.Kind == CrosscoderKind.L1 ? Mu : null,
+        ["loss"] = Loss == LossKind.Mse ? "mse" : "norm",
+        ["clip"] = Clip,
+        ["kAux"] = AuxPerToken,
+        ["auxAlpha"] = AuxAlpha,
+        ["deadAfter"] = DeadAfter,
+        ["thresholdFrom"] = ThresholdFrom,
+        ["thresholdBeta"] = ThresholdBeta,
+        ["denseAbove"] = DenseAbove,
+    };
+
+    static void Require(bool holds, string got, string wanted)
+    {
+        if (!holds)
+        {
+            throw DiffractException.Argument($"{got} does not fit; wanted {wanted}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
+
+namespace Diffract.Training;
+
+/// <summary>What a training run carries from step to step beside the weights: all of it is in a checkpoint.</summary>
+public sealed class TrainingState : IDisposable
+{
+    public TrainingState(TrainingConfig config, Crosscoder crosscoder)
+    {
+        IBackend backend = crosscoder.Backend;
+        (int latents, int width) = (crosscoder.Latents, crosscoder.E);
+        EncM_LE = backend.Matrix(latents, width);
+        EncV_LE = backend.Matrix(latents, width);
+        DecM_LE = backend.Matrix(latents, width);
+        DecV_LE = backend.Matrix(latents, width);
+        BiasM_L = backend.Matrix(1, latents);
+        BiasV_L = backend.Matrix(1, latents);
+        DecBiasM_E = backend.Matrix(1, width);
+        DecBiasV_E = backend.Matrix(1, width);
+        Firing = new FiringTracker(latents, config.DeadAfter);
+    }
+
+    /// <summary>Steps done: the number of the next one.</summary>
+    public long Step { get; set; }
+
+    /// <summary>Share of active pairs in the step before; 1 before the first.</summary>
+    public double Density { get; set; } = 1;
+
+    public FiringTracker Firing { get; }
+
+    public Matrix EncM_LE { get; }
+
+    public Matrix EncV_LE { get; }
+
+    public Matrix DecM_LE { get; }
+
+    public Matrix DecV_LE { get; }
+
+    public Matrix BiasM_L { get; }
+
+    public Matrix BiasV_L { get; }
+
+    public Matrix DecBiasM_E { get; }
+
+    public Matrix DecBiasV_E { get; }
+
+    public void Dispose()
+    {
+        foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[EncM_LE, EncV_LE, DecM_LE, DecV_LE, BiasM_L, BiasV_L, DecBiasM_E, DecBiasV_E])
+        {
+            matrix.Buffer.Dispose();
+        }
+    }
+}

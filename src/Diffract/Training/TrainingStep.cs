@@ -1,0 +1,208 @@
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
+using Diffract.Runs;
+
+namespace Diffract.Training;
+
+/// <summary>
+/// One step: code, reconstruction, losses, gradients, clipping, Adam (spec 3.3, 3.5). Sparse over active pairs, or dense where most pairs of the step before were active.
+/// Nothing is allocated once each form has run.
+/// </summary>
+public sealed class TrainingStep : IDisposable
+{
+    readonly TrainingConfig _config;
+    readonly Crosscoder _crosscoder;
+    readonly TrainingState _state;
+    readonly ICrosscoderKernels _kernels;
+    readonly LatentParameters _parameters;
+    readonly SparseCode _code;
+    readonly SparseCode? _auxCode;
+    readonly LatentTerm[] _terms = new LatentTerm[2];
+    readonly Matrix _recon_BE;
+    readonly Matrix _grad_BE;
+    readonly Matrix _biasGrad_E;
+    readonly Matrix _sum_L;
+    readonly List<Matrix> _owned = [];
+    (Matrix Residual_BE, Matrix Recon_BE, Matrix Grad_BE)? _aux;
+    DenseStep? _dense;
+
+    public TrainingStep(TrainingConfig config, Crosscoder crosscoder, TrainingState state)
+    {
+        (_config, _crosscoder, _state, _kernels) = (config, crosscoder, state, crosscoder.Backend.Crosscoder);
+        _code = crosscoder.NewCode(config.Batch);
+        _recon_BE = New(config.Batch, crosscoder.E);
+        _grad_BE = New(config.Batch, crosscoder.E);
+        _biasGrad_E = New(1, crosscoder.E);
+        _sum_L = New(1, crosscoder.Latents);
+        _auxCode = config.Crosscoder.Kind == CrosscoderKind.BatchTopK ? new SparseCode(config.Batch, crosscoder.Latents, config.Batch) : null;
+        bool pulls = config.Crosscoder.Kind == CrosscoderKind.L1 && config.Crosscoder.CodeNorm == CodeNormKind.Crosscoder;
+        _parameters = new LatentParameters(
+            crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE,
+            state.EncM_LE, state.EncV_LE, state.BiasM_L, state.BiasV_L, state.DecM_LE, state.DecV_LE,
+            crosscoder.Norms_LM, crosscoder.Scale_L, crosscoder.ModelOffsets, crosscoder.Config.CodeNorm, pulls ? New(crosscoder.Latents, crosscoder.Models) : null);
+    }
+
+    /// <summary>Trains on one batch [B, E] and moves the state to the next step.</summary>
+    /// <exception cref="DiffractException">The loss is not a finite number; weights are as before the step.</exception>
+    public StepRecord Run(Matrix acts_BE)
+    {
+        StepRecord record = _config.Crosscoder.Kind == CrosscoderKind.BatchTopK ? BatchTopK(acts_BE)
+            : _state.Density > _config.DenseAbove ? L1Dense(acts_BE)
+            : L1Sparse(acts_BE);
+        _state.Step++;
+        return record;
+    }
+
+    public void Dispose()
+    {
+        _code.Dispose();
+        _auxCode?.Dispose();
+        _dense?.Dispose();
+        foreach (Matrix matrix in _owned)
+        {
+            matrix.Buffer.Dispose();
+        }
+    }
+
+    StepRecord BatchTopK(Matrix acts_BE)
+    {
+        Crosscoder c = _crosscoder;
+        _kernels.EncodeSelect(acts_BE, c.WEnc_LE, c.BEnc_L, c.Scale_L, Selection.BatchTopK(c.Config.K * acts_BE.Rows), _code);
+        _kernels.Decode(_code, c.WDec_LE, c.BDec_E, _recon_BE);
+        _state.Firing.Observe(_code);
+        bool anyDead = _state.Firing.Dead.Length > 0;
+        if (anyDead)
+        {
+            _aux ??= (New(_config.Batch, c.E), New(_config.Batch, c.E), New(_config.Batch, c.E));
+        }
+
+        ResidualSums sums = _kernels.Residual(acts_BE, _recon_BE, c.ModelOffsets, _config.Loss == LossKind.Mse, anyDead ? _aux!.Value.Residual_BE : null, _grad_BE);
+        double aux = anyDead ? Auxiliary(acts_BE) : 0;
+        (double l2, double mse) = Means(sums, acts_BE.Rows);
+        double loss = (_config.Loss == LossKind.Mse ? mse : l2) + _config.AuxAlpha * aux;
+        RequireFinite(loss, acts_BE);
+        if (_state.Step > _config.ThresholdFrom)
+        {
+            c.Threshold = SelectionThreshold.Next(c.Threshold, _code.SmallestScaled, _config.ThresholdBeta);
+        }
+
+        _kernels.CodeGradient(_code, _grad_BE, c.WDec_LE, c.Scale_L, 0);
+        _terms[0] = new LatentTerm(_code, _grad_BE);
+        (double norm, double rate) = Update(acts_BE, _terms.AsSpan(0, anyDead ? 2 : 1));
+        _state.Density = Density(_code.Pairs, acts_BE.Rows);
+        return new StepRecord(
+            _state.Step, loss, l2, mse, double.NaN, aux, c.Threshold, _state.Firing.Dead.Length, c.Config.K, norm, rate, (double)_code.Pairs / acts_BE.Rows);
+    }
+
+    /// <summary>The auxiliary loss: dead latents explain the residual (spec 3.5). Ranking and residual carry no gradient.</summary>
+    double Auxiliary(Matrix acts_BE)
+    {
+        Crosscoder c = _crosscoder;
+        (Matrix residual_BE, Matrix recon_BE, Matrix grad_BE) = _aux!.Value;
+        ReadOnlySpan<int> dead = _state.Firing.Dead;
+        _kernels.SelectDead(acts_BE, c.WEnc_LE, c.BEnc_L, c.Scale_L, dead, Math.Min(_config.AuxPerToken, dead.Length), _auxCode!);
+        _kernels.Decode(_auxCode!, c.WDec_LE, null, recon_BE);
+        (double squared, double denominator) = _kernels.AuxResidual(residual_BE, recon_BE, _config.AuxAlpha, grad_BE);
+        _kernels.CodeGradient(_auxCode!, grad_BE, c.WDec_LE, c.Scale_L, 0);
+        _terms[1] = new LatentTerm(_auxCode!, grad_BE);
+        return denominator > 0 ? squared / denominator : 0;
+    }
+
+    StepRecord L1Sparse(Matrix acts_BE)
+    {
+        Crosscoder c = _crosscoder;
+        _kernels.EncodeSelect(acts_BE, c.WEnc_LE, c.BEnc_L, c.Scale_L, Selection.Positive, _code);
+        _kernels.Decode(_code, c.WDec_LE, c.BDec_E, _recon_BE);
+        ResidualSums sums = _kernels.Residual(acts_BE, _recon_BE, c.ModelOffsets, _config.Loss == LossKind.Mse, null, _grad_BE);
+        _kernels.CodeSums(_code, _sum_L);
+        StepRecord record = L1Record(sums, _code.Pairs, acts_BE);
+        _state.Firing.Observe(_code);
+        _kernels.CodeGradient(_code, _grad_BE, c.WDec_LE, c.Scale_L, Penalty(acts_BE));
+        _terms[0] = new LatentTerm(_code, _grad_BE);
+        (double norm, double rate) = Update(acts_BE, _terms.AsSpan(0, 1));
+        return record with { GradNorm = norm, LearningRate = rate, Dead = _state.Firing.Dead.Length };
+    }
+
+    StepRecord L1Dense(Matrix acts_BE)
+    {
+        Crosscoder c = _crosscoder;
+        _dense ??= new DenseStep(c, _config.Batch);
+        long pairs = _dense.Forward(acts_BE, _recon_BE, _sum_L);
+        ResidualSums sums = _kernels.Residual(acts_BE, _recon_BE, c.ModelOffsets, _config.Loss == LossKind.Mse, null, _grad_BE);
+        StepRecord record = L1Record(sums, pairs, acts_BE);
+        _state.Firing.Observe(acts_BE.Rows, _sum_L);
+        _dense.Backward(acts_BE, _grad_BE, Penalty(acts_BE), _parameters);
+        _kernels.ColumnSums(_grad_BE, _biasGrad_E);
+        double norm = _config.Clip is null ? double.NaN : Math.Sqrt(_dense.GradientSquares() + _kernels.SumOfSquares(_biasGrad_E));
+        (AdamStep adam, double rate) = Adam(norm);
+        _dense.Update(_parameters, adam);
+        _kernels.UpdateDense(c.BDec_E, _biasGrad_E, _state.DecBiasM_E, _state.DecBiasV_E, adam);
+        return record with { GradNorm = norm, LearningRate = rate, Dead = _state.Firing.Dead.Length };
+    }
+
+    /// <summary>Losses of an L1 step, and the pull of its penalty on the decoder norms: μ/B · Σ_b f_bj for each model.</summary>
+    StepRecord L1Record(ResidualSums sums, long pairs, Matrix acts_BE)
+    {
+        (double l2, double mse) = Means(sums, acts_BE.Rows);
+        Span<float> sum = _sum_L.Row(0);
+        Span<float> scale = _crosscoder.Scale_L.Row(0);
+        double sparsity = 0;
+        for (int j = 0; j < sum.Length; j++)
+        {
+            sparsity += (double)sum[j] * scale[j];
+            _parameters.Pull_LM?.Row(j).Fill((float)(_config.Mu * sum[j] / acts_BE.Rows));
+        }
+
+        sparsity /= acts_BE.Rows;
+        double loss = (_config.Loss == LossKind.Mse ? mse : l2) + _config.Mu * sparsity;
+        RequireFinite(loss, acts_BE);
+        _state.Density = Density(pairs, acts_BE.Rows);
+        return new StepRecord(_state.Step, loss, l2, mse, sparsity, double.NaN, double.NaN, 0, double.NaN, double.NaN, 0, (double)pairs / acts_BE.Rows);
+    }
+
+    (double Norm, double Rate) Update(Matrix acts_BE, ReadOnlySpan<LatentTerm> terms)
+    {
+        _kernels.ColumnSums(_grad_BE, _biasGrad_E);
+        double norm = _config.Clip is null
+            ? double.NaN
+            : Math.Sqrt(_kernels.GradientSquares(terms, acts_BE, _parameters) + _kernels.SumOfSquares(_biasGrad_E));
+        (AdamStep adam, double rate) = Adam(norm);
+        _kernels.UpdateLatents(terms, acts_BE, _parameters, adam);
+        _kernels.UpdateDense(_crosscoder.BDec_E, _biasGrad_E, _state.DecBiasM_E, _state.DecBiasV_E, adam);
+        return (norm, rate);
+    }
+
+    /// <summary>Adam's constants of this step; the clip factor is min(1, max/(norm + 1e-6)) as in torch.</summary>
+    (AdamStep Adam, double Rate) Adam(double norm)
+    {
+        double rate = LearningRate.At(_config, _state.Step);
+        double clip = _config.Clip is { } largest ? Math.Min(1, largest / (norm + 1e-6)) : 1;
+        return (AdamStep.At(_state.Step + 1, rate, clip), rate);
+    }
+
+    float Penalty(Matrix acts_BE) => (float)(_config.Mu / acts_BE.Rows);
+
+    (double L2, double Mse) Means(ResidualSums sums, int tokens)
+    {
+        double cells = (double)tokens * _crosscoder.Models;
+        return (sums.NormSum / cells, sums.SquareSum / cells);
+    }
+
+    double Density(long pairs, int tokens) => (double)pairs / ((double)tokens * _crosscoder.Latents);
+
+    void RequireFinite(double loss, Matrix acts_BE)
+    {
+        if (!double.IsFinite(loss))
+        {
+            throw NotFinite.Explain(loss, _state.Step, acts_BE, _crosscoder);
+        }
+    }
+
+    Matrix New(int rows, int columns)
+    {
+        Matrix matrix = _crosscoder.Backend.Matrix(rows, columns);
+        _owned.Add(matrix);
+        return matrix;
+    }
+}
