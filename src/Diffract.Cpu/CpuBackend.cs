@@ -14,6 +14,7 @@ public sealed class CpuBackend : IBackend
     readonly WorkerPool _pool;
     readonly MatrixProduct _product;
     readonly CpuCrosscoderKernels _crosscoder;
+    readonly CpuTransformerKernels _transformer;
 
     /// <param name="path">Instruction set of the tiles.</param>
     /// <param name="threads">Workers, the caller included; results do not depend on it.</param>
@@ -24,7 +25,7 @@ public sealed class CpuBackend : IBackend
         _pool = new WorkerPool(threads);
         _product = new MatrixProduct(path, _pool);
         _crosscoder = new CpuCrosscoderKernels(path, _pool, _product);
-        Transformer = new CpuTransformerKernels(path, _pool, _product);
+        _transformer = new CpuTransformerKernels(path, _pool, _product);
         Scaling = new CpuScalingKernels(_pool);
     }
 
@@ -38,7 +39,7 @@ public sealed class CpuBackend : IBackend
 
     public ICrosscoderKernels Crosscoder => _crosscoder;
 
-    public ITransformerKernels Transformer { get; }
+    public ITransformerKernels Transformer => _transformer;
 
     public IScalingKernels Scaling { get; }
 
@@ -51,6 +52,7 @@ public sealed class CpuBackend : IBackend
     public void Dispose()
     {
         _crosscoder.Dispose();
+        _transformer.Dispose();
         _product.Dispose();
         _pool.Dispose();
     }

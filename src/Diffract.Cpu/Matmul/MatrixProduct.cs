@@ -100,7 +100,12 @@ public sealed unsafe class MatrixProduct : IDisposable
     }
 
     /// <summary>Packs the rows of a float32 or bfloat16 matrix into panels [panel][k][column] of <paramref name="target"/>.</summary>
-    internal void PackRows(Matrix b_NK, HostBuffer target)
+    internal void PackRows(Matrix b_NK, HostBuffer target) => PackRows(b_NK, target.Pointer, target.Type == ElementType.BFloat16);
+
+    /// <summary>The same to float32 at <paramref name="target"/>, aligned to 64 bytes.</summary>
+    internal void PackRows(Matrix b_NK, float* target) => PackRows(b_NK, target, keep: false);
+
+    void PackRows(Matrix b_NK, void* target, bool keep)
     {
         PackJob job = new()
         {
@@ -109,9 +114,9 @@ public sealed unsafe class MatrixProduct : IDisposable
             Valid = b_NK.Rows,
             Depth = b_NK.Columns,
             Columns = PanelColumns,
-            Target = target.Pointer,
+            Target = target,
             SourceType = b_NK.Type,
-            Keep = target.Type == ElementType.BFloat16,
+            Keep = keep,
         };
         _pool.Run((b_NK.Rows + PanelColumns - 1) / PanelColumns, &PackRowsTask, &job);
     }

@@ -7,7 +7,7 @@ namespace Diffract.Tests.Llms;
 /// <summary>The backends that the golden models run on: the oracle and each CPU path.</summary>
 public static class LlmBackends
 {
-    public static string[] Names => ["reference"];
+    public static string[] Names => ["reference", "vector", "avx2", "avx512"];
 
     public static IBackend Create(string name)
     {
