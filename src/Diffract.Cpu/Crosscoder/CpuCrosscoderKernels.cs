@@ -1,3 +1,4 @@
+using Diffract.Compute;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Cpu.Matmul;
@@ -5,61 +6,231 @@ using Diffract.Cpu.Threads;
 
 namespace Diffract.Cpu.Crosscoder;
 
-#pragma warning disable CS9113 // the operations below will use them
-public sealed class CpuCrosscoderKernels(CpuPath path, WorkerPool pool, MatrixProduct product) : ICrosscoderKernels, IDisposable
+/// <summary>The crosscoder set: checks shapes, calls the ops beside it. Scratch memory grows to the largest call and stays.</summary>
+public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
 {
-    public void Dispose()
+    readonly WorkerPool _pool;
+    readonly MatrixProduct _product;
+    readonly CodeOrders _orders;
+    readonly EncodeSelect _encode;
+    readonly SelectDead _dead;
+    readonly DenseCode _dense;
+    readonly Residuals _residuals;
+    readonly UpdateLatents _update;
+
+    public CpuCrosscoderKernels(CpuPath path, WorkerPool pool, MatrixProduct product)
     {
+        _pool = pool;
+        _product = product;
+        _orders = new CodeOrders(pool);
+        _encode = new EncodeSelect(path, pool, product, _orders);
+        _dead = new SelectDead(pool, product, _orders);
+        _dense = new DenseCode(pool, product);
+        _residuals = new Residuals(pool);
+        _update = new UpdateLatents(pool);
     }
 
     public void EncodeSelect(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, Selection selection, SparseCode code)
-        => throw new NotSupportedException();
+    {
+        CheckEncoder("EncodeSelect", acts_BE, wEnc_LE, bEnc_L, scale_L);
+        CheckRoom("EncodeSelect", acts_BE, wEnc_LE, code);
+        _encode.Run(acts_BE, wEnc_LE, bEnc_L, scale_L, selection, code);
+    }
 
     public void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL)
-        => throw new NotSupportedException();
+    {
+        CheckEncoder("EncodeDense", acts_BE, wEnc_LE, bEnc_L, bEnc_L);
+        CheckCode("EncodeDense", acts_BE, wEnc_LE, code_BL);
+        _dense.Encode(acts_BE, wEnc_LE, bEnc_L, code_BL);
+    }
 
     public void SelectDead(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, ReadOnlySpan<int> latents, int perToken, SparseCode code)
-        => throw new NotSupportedException();
+    {
+        CheckEncoder("SelectDead", acts_BE, wEnc_LE, bEnc_L, scale_L);
+        CheckRoom("SelectDead", acts_BE, wEnc_LE, code);
+        _dead.Run(acts_BE, wEnc_LE, bEnc_L, scale_L, latents, perToken, code);
+    }
 
     public void Decode(SparseCode code, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE)
-        => throw new NotSupportedException();
+    {
+        bool fits = code.Tokens == recon_BE.Rows && code.Latents == wDec_LE.Rows && wDec_LE.Columns == recon_BE.Columns;
+        if (!fits)
+        {
+            throw new ShapeException("Decode", "code [B, L], wDec [L, E], recon [B, E]", $"[{code.Tokens}, {code.Latents}], {wDec_LE}, {recon_BE}");
+        }
+
+        CheckBias("Decode", bDec_E, recon_BE);
+        Crosscoder.Decode.Run(_pool, code, wDec_LE, bDec_E, recon_BE);
+    }
 
     public void DecodeDense(Matrix code_BL, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE)
-        => throw new NotSupportedException();
+    {
+        CheckBias("DecodeDense", bDec_E, recon_BE);
+        _product.Times(code_BL, wDec_LE, recon_BE, bDec_E);
+    }
 
     public ResidualSums Residual(Matrix acts_BE, Matrix recon_BE, ReadOnlySpan<int> modelOffsets, bool meanSquared, Matrix? residual_BE, Matrix? grad_BE)
-        => throw new NotSupportedException();
+    {
+        CheckSame("Residual", acts_BE, recon_BE);
+        CheckSame("Residual", acts_BE, residual_BE ?? acts_BE);
+        CheckSame("Residual", acts_BE, grad_BE ?? acts_BE);
+        if (!(modelOffsets.Length > 1 && modelOffsets[^1] == acts_BE.Columns))
+        {
+            throw new ShapeException("Residual", "the models' widths make E", $"{acts_BE}");
+        }
+
+        return _residuals.Run(acts_BE, recon_BE, modelOffsets, meanSquared, residual_BE, grad_BE);
+    }
 
     public (double Squared, double Denominator) AuxResidual(Matrix residual_BE, Matrix auxRecon_BE, double alpha, Matrix grad_BE)
-        => throw new NotSupportedException();
+    {
+        CheckSame("AuxResidual", residual_BE, auxRecon_BE);
+        CheckSame("AuxResidual", residual_BE, grad_BE);
+        return _residuals.Aux(residual_BE, auxRecon_BE, alpha, grad_BE);
+    }
 
     public void CodeGradient(SparseCode code, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty)
-        => throw new NotSupportedException();
+    {
+        bool fits = code.Tokens == grad_BE.Rows && code.Latents == wDec_LE.Rows && wDec_LE.Columns == grad_BE.Columns && scale_L.Columns == code.Latents;
+        if (!fits)
+        {
+            throw new ShapeException("CodeGradient", "code [B, L], grad [B, E], wDec [L, E], s [1, L]", $"[{code.Tokens}, {code.Latents}], {grad_BE}, {wDec_LE}, {scale_L}");
+        }
+
+        Crosscoder.CodeGradient.Run(_pool, code, grad_BE, wDec_LE, scale_L, penalty);
+    }
 
     public void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL)
-        => throw new NotSupportedException();
+    {
+        CheckCode("CodeGradientDense", grad_BE, wDec_LE, code_BL);
+        CheckSame("CodeGradientDense", code_BL, codeGrad_BL);
+        if (!(scale_L.Columns == code_BL.Columns))
+        {
+            throw new ShapeException("CodeGradientDense", "one s for each latent", $"{scale_L} for {code_BL}");
+        }
+
+        _dense.Gradient(code_BL, grad_BE, wDec_LE, scale_L, penalty, codeGrad_BL);
+    }
 
     public void ColumnSums(Matrix grad_BE, Matrix sum_E)
-        => throw new NotSupportedException();
+    {
+        if (!(sum_E.Rows == 1 && sum_E.Columns == grad_BE.Columns))
+        {
+            throw new ShapeException("ColumnSums", "one sum for each column", $"{sum_E} for {grad_BE}");
+        }
+
+        _residuals.ColumnSums(grad_BE, sum_E);
+    }
 
     public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
-        => throw new NotSupportedException();
+    {
+        CheckTerms("GradientSquares", terms, acts_BE, parameters);
+        return _update.GradientSquares(terms, acts_BE, parameters);
+    }
 
     public void UpdateLatents(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)
-        => throw new NotSupportedException();
+    {
+        CheckTerms("UpdateLatents", terms, acts_BE, parameters);
+        _update.Update(terms, acts_BE, parameters, adam);
+    }
 
-    public void WeightGradientsDense(Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L)
-        => throw new NotSupportedException();
+    public void WeightGradientsDense(
+        Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L)
+    {
+        CheckSame("WeightGradientsDense", code_BL, codeGrad_BL);
+        _product.TransposedTimes(codeGrad_BL, acts_BE, gEnc_LE);
+        _product.TransposedTimes(code_BL, grad_BE, gDec_LE);
+        ColumnSums(codeGrad_BL, gBias_L);
+        if (parameters.Pull_LM is not null)
+        {
+            _update.AddPull(parameters, gDec_LE);
+        }
+    }
 
-    public double SumOfSquares(Matrix matrix)
-        => throw new NotSupportedException();
+    public double SumOfSquares(Matrix matrix) => _residuals.SumOfSquares(matrix);
 
     public void UpdateDense(Matrix w, Matrix gradient, Matrix adamM, Matrix adamV, in AdamStep adam)
-        => throw new NotSupportedException();
+    {
+        CheckSame("UpdateDense", w, gradient);
+        CheckSame("UpdateDense", w, adamM);
+        CheckSame("UpdateDense", w, adamV);
+        Adam.Run(_pool, w, gradient, adamM, adamV, adam);
+    }
 
-    public void DecoderNorms(in LatentParameters parameters)
-        => throw new NotSupportedException();
+    public void DecoderNorms(in LatentParameters parameters) => _update.Norms(parameters);
 
     public void CodeSums(SparseCode code, Matrix sum_L)
-        => throw new NotSupportedException();
+    {
+        if (!(sum_L.Rows == 1 && sum_L.Columns == code.Latents))
+        {
+            throw new ShapeException("CodeSums", "one sum for each latent", $"{sum_L} for {code.Latents} latents");
+        }
+
+        Crosscoder.CodeGradient.Sums(_pool, code, sum_L);
+    }
+
+    public void Dispose()
+    {
+        _orders.Dispose();
+        _encode.Dispose();
+        _dead.Dispose();
+        _dense.Dispose();
+        _residuals.Dispose();
+        _update.Dispose();
+    }
+
+    static void CheckEncoder(string operation, Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L)
+    {
+        if (acts_BE.Columns != wEnc_LE.Columns || bEnc_L.Columns != wEnc_LE.Rows || scale_L.Columns != wEnc_LE.Rows)
+        {
+            throw new ShapeException(operation, "acts [B, E], wEnc [L, E], bEnc and s [1, L]", $"{acts_BE}, {wEnc_LE}, {bEnc_L}, {scale_L}");
+        }
+    }
+
+    static void CheckRoom(string operation, Matrix acts_BE, Matrix wEnc_LE, SparseCode code)
+    {
+        if (acts_BE.Rows > code.MaxTokens || wEnc_LE.Rows != code.Latents)
+        {
+            throw new ShapeException(operation, "the code has room for B tokens and is of L latents", $"[{code.MaxTokens}, {code.Latents}] for {acts_BE}, {wEnc_LE}");
+        }
+    }
+
+    static void CheckCode(string operation, Matrix acts_BE, Matrix w_LE, Matrix code_BL)
+    {
+        if (acts_BE.Columns != w_LE.Columns || code_BL.Rows != acts_BE.Rows || code_BL.Columns != w_LE.Rows)
+        {
+            throw new ShapeException(operation, "[B, E], [L, E], code [B, L]", $"{acts_BE}, {w_LE}, {code_BL}");
+        }
+    }
+
+    static void CheckSame(string operation, Matrix a, Matrix b)
+    {
+        if (a.Rows != b.Rows || a.Columns != b.Columns)
+        {
+            throw new ShapeException(operation, "equal shapes", $"{a} and {b}");
+        }
+    }
+
+    static void CheckBias(string operation, Matrix? bDec_E, Matrix recon_BE)
+    {
+        if (bDec_E is { } bias && bias.Columns != recon_BE.Columns)
+        {
+            throw new ShapeException(operation, "one bias for each column", $"{bias} for {recon_BE}");
+        }
+    }
+
+    static void CheckTerms(string operation, ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
+    {
+        bool fits = acts_BE.Columns == parameters.WEnc_LE.Columns && parameters.ModelOffsets[^1] == acts_BE.Columns;
+        foreach (LatentTerm term in terms)
+        {
+            fits &= term.Code.Tokens == acts_BE.Rows && term.Code.Latents == parameters.WEnc_LE.Rows;
+            fits &= term.Grad_BE.Rows == acts_BE.Rows && term.Grad_BE.Columns == acts_BE.Columns;
+        }
+
+        if (!fits)
+        {
+            throw new ShapeException(operation, "terms of B tokens and L latents, gradients [B, E]", $"{terms.Length} terms, {acts_BE}, {parameters.WEnc_LE}");
+        }
+    }
 }

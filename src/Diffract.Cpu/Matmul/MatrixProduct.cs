@@ -66,7 +66,11 @@ public sealed unsafe class MatrixProduct : IDisposable
     public void TimesTransposed(Matrix a_MK, PackedMatrix b, Matrix c_MN, Matrix? bias_N = null)
     {
         bool fits = a_MK.Columns == b.Depth && a_MK.Rows == c_MN.Rows && b.Columns == c_MN.Columns && b.PanelColumns == PanelColumns;
-        ShapeException.Check(fits, "A·Bᵀ", "A [M, K], B packed [N, K] for this path, C [M, N]", $"{a_MK}, [{b.Columns}, {b.Depth}], {c_MN}");
+        if (!fits)
+        {
+            throw new ShapeException("A·Bᵀ", "A [M, K], B packed [N, K] for this path, C [M, N]", $"{a_MK}, [{b.Columns}, {b.Depth}], {c_MN}");
+        }
+
         Multiply(a_MK, b.Buffer, b.Depth, c_MN, bias_N, turned: false);
     }
 
