@@ -5,6 +5,7 @@ using Diffract.Cli.Commands;
 RootCommand root = new("Finds what fine-tuning changed inside a language model: diffract demo shows it on the pair that ships with the program.");
 
 root.Subcommands.Add(TokenizeCommand.Create());
+root.Subcommands.Add(InterveneCommand.Create());
 
 ParseResult parse = root.Parse(args);
 if (parse.Errors.Count > 0)

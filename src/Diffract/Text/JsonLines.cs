@@ -12,7 +12,10 @@ namespace Diffract.Text;
 public static class JsonLines
 {
     /// <summary>The file's items in order, read as they are asked for. What a line holds is checked; whether its roles alternate is the template's business.</summary>
-    public static IEnumerable<TextItem> Read(string file)
+    public static IEnumerable<TextItem> Read(string file) => Lines(file).Select(l => Parse(l.Text, file, l.Line));
+
+    /// <summary>The file's lines as they stand, with their numbers from 1.</summary>
+    public static IEnumerable<(string Text, int Line)> Lines(string file)
     {
         if (!File.Exists(file))
         {
@@ -22,13 +25,13 @@ public static class JsonLines
         return ReadLines(file);
     }
 
-    static IEnumerable<TextItem> ReadLines(string file)
+    static IEnumerable<(string Text, int Line)> ReadLines(string file)
     {
         using Stream raw = Open(file);
         using StreamReader reader = new(raw, new UTF8Encoding(false, throwOnInvalidBytes: true));
         for (int line = 1; Next(reader, file, line) is { } text; line++)
         {
-            yield return Parse(text, file, line);
+            yield return (text, line);
         }
     }
 
@@ -56,7 +59,8 @@ public static class JsonLines
         }
     }
 
-    static TextItem Parse(string text, string file, int line)
+    /// <summary>The item of one line.</summary>
+    public static TextItem Parse(string text, string file, int line)
     {
         if (string.IsNullOrWhiteSpace(text))
         {

@@ -1,0 +1,61 @@
+using System.CommandLine;
+using Diffract.Evidence;
+using Diffract.Runs;
+
+namespace Diffract.Cli.Commands;
+
+/// <summary><c>diffract intervene</c>: the edits of the evidence stage on loose files.</summary>
+static class InterveneCommand
+{
+    public static Command Create()
+    {
+        Command command = new("intervene", """
+            Loose files: runs both models over chats, edits the activation after a block by a crosscoder's latents, lets the chat model go on, and compares its predictions with its own.
+
+            Edits: none, all, error, template, base_model (no edit: the base model itself), and replace_NAME and add_NAME for each --latents NAME=I.json.
+            Writes {edit: {subset: {kl: {mean, variance, count}, nll: {...}}}} for the subsets all, k_first and post_k_first of the answers' positions; population variance, nats.
+            A run folder has the same under `diffract evidence`.
+            """);
+        Option<string> baseModel = new("--base") { Description = "Checkpoint folder of the base model.", Required = true };
+        Option<string> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model; its tokenizer and template read turns.", Required = true };
+        Option<string> crosscoder = new("--crosscoder") { Description = "Folder with model.safetensors and config.json.", Required = true };
+        Option<int> layer = new("--layer") { Description = "0-based block after which to edit.", Required = true };
+        Option<string> chats = new("--chats") { Description = "JSON lines, plain or .gz, with turns, or with ids and roles as `tokenize` writes them.", Required = true };
+        Option<string[]> latents = new("--latents") { Description = "NAME=I.json, I.json a JSON array of latent indices; may be repeated.", AllowMultipleArgumentsPerToken = true };
+        Option<int?> context = new("--context") { Description = "Chats are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
+        Option<string?> positions = new("--positions") { Description = "Also write every position to this safetensors file: <chat>.kl.<edit> [T] and <chat>.nll.<edit> [T-1], float64." };
+        Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active." };
+        Option<string> output = new("--out") { Description = "JSON file to write.", Required = true };
+        foreach (Option option in (Option[])[baseModel, chatModel, crosscoder, layer, chats, latents, context, positions, unset, output])
+        {
+            command.Options.Add(option);
+        }
+
+        new CommonOptions().Run(command, (parse, backend, progress, stop) => LooseIntervention.Run(
+            backend,
+            progress,
+            new InterveneSettings
+            {
+                BaseModel = parse.GetValue(baseModel)!,
+                ChatModel = parse.GetValue(chatModel)!,
+                Crosscoder = parse.GetValue(crosscoder)!,
+                Layer = parse.GetValue(layer),
+                Chats = parse.GetValue(chats)!,
+                Latents = [.. (parse.GetValue(latents) ?? []).Select(NameAndFile)],
+                Context = parse.GetValue(context),
+                Positions = parse.GetValue(positions),
+                AllowUnsetThreshold = parse.GetValue(unset),
+                Out = parse.GetValue(output)!,
+            },
+            stop));
+        return command;
+    }
+
+    static (string Name, string File) NameAndFile(string given)
+    {
+        int at = given.IndexOf('=', StringComparison.Ordinal);
+        return at > 0 && at < given.Length - 1
+            ? (given[..at], given[(at + 1)..])
+            : throw DiffractException.Argument($"--latents {given} is not NAME=FILE, for instance best=best.json");
+    }
+}

@@ -1,0 +1,84 @@
+using System.Text.Json;
+using Diffract.Runs;
+using Diffract.Text;
+using Diffract.Tokens;
+
+namespace Diffract.Evidence;
+
+/// <summary>Reads the chats of a loose <c>intervene</c>.</summary>
+public static class EditChats
+{
+    /// <param name="file">JSON lines, plain or .gz: <c>turns</c>, or <c>ids</c> and <c>roles</c> as <c>tokenize</c> writes them.</param>
+    /// <param name="encoder">Made when the first line with turns comes.</param>
+    /// <param name="context">Chats are cut after so many tokens.</param>
+    /// <param name="vocabulary">Ids must be below it.</param>
+    /// <returns>One a line, in order, keyed by the line's number from 0.</returns>
+    public static List<EditChat> Read(string file, Func<TextEncoder> encoder, int context, int vocabulary)
+    {
+        Lazy<TextEncoder> lazy = new(encoder);
+        List<EditChat> chats = [];
+        foreach ((string text, int line) in JsonLines.Lines(file))
+        {
+            (int[] ids, byte[] roles) = Tokens(text, file, line) ?? Encode(JsonLines.Parse(text, file, line), lazy.Value, context);
+            int strange = Array.FindIndex(ids, id => id < 0 || id >= vocabulary);
+            if (strange >= 0)
+            {
+                throw new DiffractException($"{file} line {line} has the id {ids[strange]}; the models know ids 0 to {vocabulary - 1}");
+            }
+
+            int length = Math.Min(ids.Length, context);
+            chats.Add(new EditChat(chats.Count, ids[..length], AnswerMasks.Of(roles.AsSpan(0, length))));
+        }
+
+        return chats.Count > 0 ? chats : throw new DiffractException($"{file} is empty; wanted JSON lines with turns, or with ids and roles");
+    }
+
+    static (int[] Ids, byte[] Roles) Encode(TextItem item, TextEncoder encoder, int context)
+    {
+        if (item.Turns is null)
+        {
+            throw new DiffractException($"{item.File} line {item.Line} is a document; wanted a chat with turns, or ids and roles");
+        }
+
+        if (ChatTemplate.Fault(item.Turns) is { } fault)
+        {
+            throw new DiffractException($"{item.File} line {item.Line} {fault}; mend or remove it");
+        }
+
+        EncodedText encoded = encoder.Encode(item, context);
+        return (encoded.Ids, encoded.Roles);
+    }
+
+    /// <summary>Ids and roles of a line that has them, or null.</summary>
+    static (int[] Ids, byte[] Roles)? Tokens(string text, string file, int line)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(text);
+            if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("ids", out JsonElement idsElement))
+            {
+                return null;
+            }
+
+            if (!document.RootElement.TryGetProperty("roles", out JsonElement rolesElement))
+            {
+                throw new DiffractException($"{file} line {line} has ids but no roles; wanted both, as `diffract tokenize` writes them");
+            }
+
+            int[] ids = [.. idsElement.EnumerateArray().Select(e => e.GetInt32())];
+            byte[] roles = [.. rolesElement.EnumerateArray().Select(e => e.GetByte())];
+            return ids.Length == roles.Length && ids.Length > 0
+                ? (ids, roles)
+                : throw new DiffractException($"{file} line {line} has {ids.Length} ids and {roles.Length} roles; wanted as many of both, and at least one");
+        }
+        catch (JsonException)
+        {
+            // JsonLines says it better.
+            return null;
+        }
+        catch (Exception e) when (e is InvalidOperationException or FormatException)
+        {
+            throw new DiffractException($"{file} line {line} has malformed ids or roles ({e.Message}); wanted two lists of integers", inner: e);
+        }
+    }
+}

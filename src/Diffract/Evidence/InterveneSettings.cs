@@ -1,0 +1,35 @@
+namespace Diffract.Evidence;
+
+/// <summary>What the loose form of <c>intervene</c> is given.</summary>
+public sealed record InterveneSettings
+{
+    /// <summary>Checkpoint folder of model 0.</summary>
+    public required string BaseModel { get; init; }
+
+    /// <summary>Checkpoint folder of model 1; its tokenizer and template read the chats.</summary>
+    public required string ChatModel { get; init; }
+
+    /// <summary>Folder of a crosscoder in the published form.</summary>
+    public required string Crosscoder { get; init; }
+
+    /// <summary>0-based block after which activations are edited.</summary>
+    public required int Layer { get; init; }
+
+    /// <summary>JSON lines with <c>turns</c>, or with <c>ids</c> and <c>roles</c>.</summary>
+    public required string Chats { get; init; }
+
+    /// <summary>For each latent set its name and a file with a JSON array of latent indices.</summary>
+    public IReadOnlyList<(string Name, string File)> Latents { get; init; } = [];
+
+    /// <summary>Chats are cut after so many tokens; null: the smaller of 1024 and what both models can read.</summary>
+    public int? Context { get; init; }
+
+    /// <summary>File for the numbers of every position; null: none is written, and only answers' positions are computed.</summary>
+    public string? Positions { get; init; }
+
+    /// <summary>File for the means.</summary>
+    public required string Out { get; init; }
+
+    /// <summary>Run a BatchTopK crosscoder without a threshold, densely.</summary>
+    public bool AllowUnsetThreshold { get; init; }
+}

@@ -1,0 +1,189 @@
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
+using Diffract.Llms;
+using Diffract.Runs;
+
+namespace Diffract.Evidence;
+
+/// <summary>
+/// Runs both models to the hooked block, edits the activation at every position, lets the chat model go on from it, and compares its predictions with the unedited chat model's.
+/// Logits are made only at the positions asked for. Results do not depend on which chats share a batch.
+/// </summary>
+public sealed class InterventionRunner : IDisposable
+{
+    // Two logit matrices of at most this many floats each, unless one chat alone needs more.
+    const long LogitRoom = 32L << 20;
+
+    readonly IBackend _backend;
+    readonly Llm _base, _chat;
+    readonly int _layer, _maxTokens, _width, _vocabulary;
+    readonly IReadOnlyList<Edit> _edits;
+    readonly bool _everyPosition;
+    readonly ActivationEdits _activations;
+    readonly TokenBatch _batch;
+    readonly Matrix _pair_TE, _edited_TD;
+    readonly bool[] _template;
+    Matrix _chatLogits_RV, _logits_RV;
+
+    /// <param name="backend">Where everything runs.</param>
+    /// <param name="baseModel">Model 0.</param>
+    /// <param name="chatModel">Model 1, which goes on.</param>
+    /// <param name="crosscoder">Trained on both after block <paramref name="layer"/>.</param>
+    /// <param name="layer">0-based block.</param>
+    /// <param name="edits">What to feed in, in the order of the results.</param>
+    /// <param name="sets">Latent sets that the edits name by index.</param>
+    /// <param name="maxTokens">Most tokens of a batch, at most what the models were loaded for.</param>
+    /// <param name="everyPosition">Look at every position, not only at those before an answer's tokens.</param>
+    public InterventionRunner(
+        IBackend backend, Llm baseModel, Llm chatModel, Crosscoder crosscoder, int layer, IReadOnlyList<Edit> edits, IReadOnlyList<int[]> sets, int maxTokens, bool everyPosition)
+    {
+        Check(baseModel.Config, chatModel.Config, crosscoder, layer);
+        (_backend, _base, _chat, _layer, _edits, _maxTokens, _everyPosition) = (backend, baseModel, chatModel, layer, edits, maxTokens, everyPosition);
+        (_width, _vocabulary) = (chatModel.Config.Width, chatModel.Config.Vocabulary);
+        _activations = new ActivationEdits(crosscoder, sets, maxTokens);
+        _batch = new TokenBatch(maxTokens, maxTokens);
+        _pair_TE = backend.Matrix(maxTokens, 2 * _width);
+        _edited_TD = backend.Matrix(maxTokens, _width);
+        _template = new bool[maxTokens];
+    }
+
+    /// <summary>Set to see the edited activations of each batch: edit and matrix [T, D], rows in the batch's order.</summary>
+    public Action<Edit, Matrix>? Observer { get; set; }
+
+    /// <summary>Runs the chats batch by batch and yields what the edits did, chat by chat, in order.</summary>
+    public IEnumerable<ChatEffects> Run(IReadOnlyList<EditChat> chats, CancellationToken stop = default)
+    {
+        for (int first = 0, count; first < chats.Count; first += count)
+        {
+            stop.ThrowIfCancellationRequested();
+            count = Take(chats, first);
+            foreach (ChatEffects effects in RunBatch([.. chats.Skip(first).Take(count)], stop))
+            {
+                yield return effects;
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        _activations.Dispose();
+        foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[_pair_TE, _edited_TD, _chatLogits_RV, _logits_RV])
+        {
+            matrix.Buffer?.Dispose();
+        }
+    }
+
+    static void Check(LlmConfig baseModel, LlmConfig chatModel, Crosscoder crosscoder, int layer)
+    {
+        if (baseModel.Width != chatModel.Width || baseModel.Vocabulary != chatModel.Vocabulary)
+        {
+            throw new DiffractException(
+                $"the base model has width {baseModel.Width} and vocabulary {baseModel.Vocabulary}, the chat model {chatModel.Width} and {chatModel.Vocabulary}; interventions want both equal");
+        }
+
+        int layers = Math.Min(baseModel.Layers, chatModel.Layers);
+        if (layer < 0 || layer >= layers)
+        {
+            throw DiffractException.Argument($"--layer {layer} is out of range; the models have blocks 0 to {layers - 1}");
+        }
+
+        if (crosscoder.Models != 2 || crosscoder.ModelOffsets[1] != baseModel.Width || crosscoder.E != 2 * baseModel.Width)
+        {
+            throw new DiffractException(
+                $"the crosscoder reads {crosscoder.Models} models, {crosscoder.E} wide in all; wanted 2 models of width {baseModel.Width}; choose the crosscoder that was trained on this pair");
+        }
+    }
+
+    int Take(IReadOnlyList<EditChat> chats, int first)
+    {
+        long tokens = 0, rows = 0;
+        int count = 0;
+        for (; first + count < chats.Count; count++)
+        {
+            EditChat chat = chats[first + count];
+            if (chat.Ids.Length > _maxTokens)
+            {
+                throw new DiffractException($"chat {chat.Key} has {chat.Ids.Length} tokens, the batch takes {_maxTokens}; cut it with --context {_maxTokens}");
+            }
+
+            tokens += chat.Ids.Length;
+            rows += Positions(chat).Length;
+            if (count > 0 && (tokens > _maxTokens || rows * _vocabulary > LogitRoom))
+            {
+                break;
+            }
+        }
+
+        return count;
+    }
+
+    int[] Positions(EditChat chat)
+        => _everyPosition ? [.. Enumerable.Range(0, chat.Ids.Length)] : [.. Enumerable.Range(0, chat.Ids.Length).Where(t => chat.Masks.All[t])];
+
+    List<ChatEffects> RunBatch(EditChat[] chats, CancellationToken stop)
+    {
+        List<int> rows = [], targets = [];
+        List<ChatEffects> effects = [];
+        _batch.Clear();
+        foreach (EditChat chat in chats)
+        {
+            int[] positions = Positions(chat);
+            chat.Masks.Template.CopyTo(_template.AsSpan(_batch.Tokens));
+            rows.AddRange(positions.Select(t => _batch.Tokens + t));
+            targets.AddRange(positions.Select(t => t + 1 < chat.Ids.Length ? chat.Ids[t + 1] : -1));
+            effects.Add(new ChatEffects(chat, positions, new double[_edits.Count][], new double[_edits.Count][]));
+            _batch.Add(chat.Ids);
+        }
+
+        int tokens = _batch.Tokens;
+        Matrix pair_TE = _pair_TE.SliceRows(0, tokens), edited_TD = _edited_TD.SliceRows(0, tokens);
+        Matrix base_TD = pair_TE.SliceColumns(0, _width), chat_TD = pair_TE.SliceColumns(_width, _width);
+        _base.RunTo(_batch, _layer, base_TD);
+        _chat.RunTo(_batch, _layer, chat_TD);
+        _activations.Encode(pair_TE);
+        Reserve(rows.Count);
+        int[] rowArray = [.. rows], targetArray = [.. targets];
+        Matrix chatLogits_RV = _chatLogits_RV.SliceRows(0, rowArray.Length), logits_RV = _logits_RV.SliceRows(0, rowArray.Length);
+        _chat.RunFrom(_batch, _layer, chat_TD, rowArray, chatLogits_RV);
+        double[] kl = new double[rowArray.Length], nll = new double[rowArray.Length], logSumExp = new double[rowArray.Length];
+        int[] argmax = new int[rowArray.Length];
+        for (int e = 0; e < _edits.Count; e++)
+        {
+            stop.ThrowIfCancellationRequested();
+            if (_edits[e].Form == EditForm.BaseModel)
+            {
+                _base.RunFrom(_batch, _layer, base_TD, rowArray, logits_RV);
+            }
+            else
+            {
+                _activations.Apply(_edits[e], _template.AsSpan(0, tokens), edited_TD);
+                Observer?.Invoke(_edits[e], edited_TD);
+                _chat.RunFrom(_batch, _layer, edited_TD, rowArray, logits_RV);
+            }
+
+            _backend.Transformer.KlDivergence(chatLogits_RV, logits_RV, kl);
+            _backend.Transformer.LogitStatistics(logits_RV, targetArray, logSumExp, argmax, nll);
+            int at = 0;
+            foreach (ChatEffects chat in effects)
+            {
+                chat.Kl[e] = kl[at..(at + chat.Positions.Length)];
+                chat.Nll[e] = nll[at..(at + chat.Positions.Length)];
+                at += chat.Positions.Length;
+            }
+        }
+
+        return effects;
+    }
+
+    void Reserve(int rows)
+    {
+        if (_logits_RV.Buffer is null || _logits_RV.Rows < rows)
+        {
+            _chatLogits_RV.Buffer?.Dispose();
+            _logits_RV.Buffer?.Dispose();
+            _chatLogits_RV = _backend.Matrix(Math.Max(rows, 1), _vocabulary);
+            _logits_RV = _backend.Matrix(Math.Max(rows, 1), _vocabulary);
+        }
+    }
+}

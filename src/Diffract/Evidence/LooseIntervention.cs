@@ -1,0 +1,105 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
+using Diffract.Formats;
+using Diffract.Llms;
+using Diffract.Runs;
+using Diffract.Tokens;
+
+namespace Diffract.Evidence;
+
+/// <summary>The edits of spec 7.3 on loose files: any pair, any crosscoder, any chats, any latent sets.</summary>
+public static class LooseIntervention
+{
+    const int DefaultContext = 1024, SmallestBatch = 2048;
+
+    /// <summary>Runs everything and writes the means, and every position where asked.</summary>
+    public static void Run(IBackend backend, IProgressSink progress, InterveneSettings settings, CancellationToken stop = default)
+    {
+        (int context, int vocabulary) = Limits(settings);
+        int[][] sets = [.. settings.Latents.Select(l => ReadSet(l.Name, l.File))];
+        IReadOnlyList<Edit> edits = [.. Edit.Baselines, .. settings.Latents.SelectMany((l, i) => Edit.OfSet(l.Name, i)), Edit.BaseModel];
+        using Crosscoder crosscoder = CrosscoderFolder.Load(settings.Crosscoder, backend);
+        RequireThreshold(crosscoder, settings.Crosscoder, settings.AllowUnsetThreshold, progress);
+        List<EditChat> chats = EditChats.Read(settings.Chats, () => TextEncoder.Load(settings.ChatModel), context, vocabulary);
+        int maxTokens = Math.Max(SmallestBatch, chats.Max(c => c.Ids.Length));
+        using Llm baseModel = Llm.Load(settings.BaseModel, backend, maxTokens);
+        using Llm chatModel = Llm.Load(settings.ChatModel, backend, maxTokens);
+        using InterventionRunner runner = new(backend, baseModel, chatModel, crosscoder, settings.Layer, edits, sets, maxTokens, everyPosition: settings.Positions is not null);
+        progress.Line(string.Create(CultureInfo.InvariantCulture, $"intervene: {chats.Count} chats, {chats.Sum(c => c.Ids.Length):N0} tokens, {edits.Count} edits after block {settings.Layer}"));
+        EffectMoments moments = new(edits);
+        SafetensorsWriter positions = new();
+        foreach (ChatEffects effects in runner.Run(chats, stop))
+        {
+            moments.Add(effects);
+            AddPositions(positions, edits, effects);
+            progress.Report("intervene", effects.Chat.Key + 1, chats.Count, "chats");
+        }
+
+        if (settings.Positions is { } file)
+        {
+            positions.Save(file);
+        }
+
+        JsonObject means = moments.ToJson();
+        AtomicFile.WriteText(settings.Out, means.ToJsonString(Provenance.Json) + "\n");
+        progress.Done("intervene", string.Create(CultureInfo.InvariantCulture, $"{chats.Count} chats, KL without an edit {moments.Mean("none"):F4}, with all latents {moments.Mean("all"):F4}; {settings.Out}"));
+    }
+
+    /// <summary>Refuses a BatchTopK crosscoder whose threshold was never set, unless it is allowed.</summary>
+    public static void RequireThreshold(Crosscoder crosscoder, string folder, bool allowed, IProgressSink progress)
+    {
+        if (!crosscoder.ThresholdUnset)
+        {
+            return;
+        }
+
+        if (!allowed)
+        {
+            throw new DiffractException($"{folder} has no threshold yet (-1), so that every positive latent would be active; train it longer, or pass --allow-unset-threshold");
+        }
+
+        progress.Warn($"{folder} has no threshold yet: every positive latent is active");
+    }
+
+    static (int Context, int Vocabulary) Limits(InterveneSettings settings)
+    {
+        LlmConfig a = LlmConfig.Load(settings.BaseModel), b = LlmConfig.Load(settings.ChatModel);
+        int limit = Math.Min(a.ContextLimit, b.ContextLimit);
+        return settings.Context is { } given && (given < 2 || given > limit)
+            ? throw DiffractException.Argument($"--context {given} is out of range; wanted 2 to {limit}, the most that both models can read")
+            : (settings.Context ?? Math.Min(DefaultContext, limit), Math.Min(a.Vocabulary, b.Vocabulary));
+    }
+
+    static int[] ReadSet(string name, string file)
+    {
+        if (!File.Exists(file))
+        {
+            throw DiffractException.Argument($"--latents {name}={file}: the file does not exist; wanted a JSON array of latent indices");
+        }
+
+        try
+        {
+            return [.. JsonSerializer.Deserialize<int[]>(File.ReadAllText(file))!.Distinct()];
+        }
+        catch (Exception e) when (e is JsonException or ArgumentNullException)
+        {
+            throw new DiffractException($"{file} is not a JSON array of latent indices ({e.Message})", inner: e);
+        }
+    }
+
+    static void AddPositions(SafetensorsWriter writer, IReadOnlyList<Edit> edits, ChatEffects effects)
+    {
+        string chat = effects.Chat.Key.ToString(CultureInfo.InvariantCulture);
+        for (int e = 0; e < edits.Count; e++)
+        {
+            writer.Add($"{chat}.kl.{edits[e].Name}", effects.Kl[e], effects.Kl[e].Length);
+            if (edits[e].Form != EditForm.BaseModel)
+            {
+                writer.Add($"{chat}.nll.{edits[e].Name}", effects.Nll[e].AsMemory(0, effects.Nll[e].Length - 1), effects.Nll[e].Length - 1);
+            }
+        }
+    }
+}

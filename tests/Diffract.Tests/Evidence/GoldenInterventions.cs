@@ -1,0 +1,58 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Diffract.Evidence;
+using Diffract.Formats;
+using Diffract.Tokens;
+
+namespace Diffract.Tests.Evidence;
+
+/// <summary>The reference run of the edits on the embedded pair: its dictionary, chats and results.</summary>
+sealed class GoldenInterventions : IDisposable
+{
+    public GoldenInterventions()
+    {
+        File = SafetensorsFile.Open(GoldenFiles.Path("interventions/interventions.safetensors"));
+        Summary = JsonNode.Parse(System.IO.File.ReadAllText(GoldenFiles.Path("interventions/interventions.json")))!.AsObject();
+    }
+
+    public SafetensorsFile File { get; }
+
+    public JsonObject Summary { get; }
+
+    public int Layer => (int)Summary["layer"]!;
+
+    public int Chats => (int)Summary["chats"]!;
+
+    public static IReadOnlyList<Edit> Edits { get; } = [.. Edit.Baselines, .. Edit.OfSet("best", 0), .. Edit.OfSet("worst", 1), Edit.BaseModel];
+
+    public static IReadOnlyList<int[]> Sets { get; } = [Set("best"), Set("worst")];
+
+    /// <summary>The chat's tokens with the flags of tokenize, from the file's own roles and masks.</summary>
+    public EditChat Chat(int chat)
+    {
+        long[] role = File.Integers($"{chat}.role"), ctrl = File.Integers($"{chat}.ctrl");
+        byte[] flags = [.. role.Select((r, t) => (byte)((r == 0 ? TokenRole.Bos : r == 2 ? TokenRole.User : r == 3 ? TokenRole.Assistant : TokenRole.None) | (ctrl[t] == 1 ? TokenRole.Template : TokenRole.None)))];
+        return new EditChat(chat, [.. File.Integers($"{chat}.ids").Select(i => (int)i)], AnswerMasks.Of(flags));
+    }
+
+    /// <summary>Writes the dictionary as a published crosscoder folder.</summary>
+    public string WriteCrosscoder(string folder, float? threshold = null)
+    {
+        SafetensorsWriter writer = new();
+        writer.Add("encoder.weight", File.Floats("dictionary.encoder.weight"), 2, 128, 768);
+        writer.Add("encoder.bias", File.Floats("dictionary.encoder.bias"), 768);
+        writer.Add("decoder.weight", File.Floats("dictionary.decoder.weight"), 2, 768, 128);
+        writer.Add("decoder.bias", File.Floats("dictionary.decoder.bias"), 2, 128);
+        writer.Add("threshold", new[] { threshold ?? File.Floats("dictionary.threshold")[0] }, []);
+        writer.Add("k", new[] { (int)Summary["k"]! }, []);
+        writer.Add("code_normalization_id", new long[] { 1 }, []);
+        writer.Save(Path.Combine(folder, "model.safetensors"));
+        JsonObject config = new() { ["dict_class"] = "BatchTopKCrossCoder", ["activation_dim"] = 128, ["dict_size"] = 768, ["num_layers"] = 2, ["k"] = (int)Summary["k"]! };
+        System.IO.File.WriteAllText(Path.Combine(folder, "config.json"), config.ToJsonString());
+        return folder;
+    }
+
+    public void Dispose() => File.Dispose();
+
+    static int[] Set(string name) => JsonSerializer.Deserialize<int[]>(System.IO.File.ReadAllText(GoldenFiles.Path($"interventions/{name}.json")))!;
+}
