@@ -1,3 +1,5 @@
+using Diffract.Compute.Reference;
+using Diffract.Crosscoders;
 using Diffract.Formats;
 using Diffract.Latents;
 using Diffract.Tests.Scaling;
@@ -5,18 +7,23 @@ using Diffract.Tests.Scaling;
 namespace Diffract.Tests.Latents;
 
 /// <summary>The columns that weights alone decide, against the published statistics tools.</summary>
-public sealed class GoldenLatentsTests
+public sealed class GoldenLatentsTests : IDisposable
 {
+    readonly string _folder = Directory.CreateTempSubdirectory().FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
     [Theory]
     [InlineData("l1")]
     [InlineData("batchtopk")]
     public void Columns_from_weights_are_those_of_the_published_tools(string dictionary)
     {
-        using SafetensorsFile dictionaryFile = SafetensorsFile.Open(GoldenFiles.Path($"scaling/{dictionary}.safetensors"));
+        GoldenDictionary.Unpack(dictionary, _folder);
+        using ReferenceBackend backend = new();
+        using Crosscoder crosscoder = CrosscoderFolder.Load(_folder, backend);
         using SafetensorsFile golden = SafetensorsFile.Open(GoldenFiles.Path($"statistics/latents_{dictionary}.safetensors"));
-        using GoldenDictionary weights = new(dictionaryFile);
-        LatentVectors[] decoder = [.. Enumerable.Range(0, weights.WDec.Rows).Select(j => LatentVectors.Of(weights.WDec, weights.Offsets, j))];
-        LatentVectors[] encoder = [.. Enumerable.Range(0, weights.WDec.Rows).Select(j => LatentVectors.Of(weights.WEnc, weights.Offsets, j))];
+        LatentVectors[] decoder = [.. Enumerable.Range(0, crosscoder.Latents).Select(j => LatentVectors.Of(crosscoder.WDec_LE, crosscoder.ModelOffsets, j))];
+        LatentVectors[] encoder = [.. Enumerable.Range(0, crosscoder.Latents).Select(j => LatentVectors.Of(crosscoder.WEnc_LE, crosscoder.ModelOffsets, j))];
 
         Check("dec_base_norm", decoder, v => v.BaseNorm);
         Check("dec_instruct_norm", decoder, v => v.ChatNorm);
