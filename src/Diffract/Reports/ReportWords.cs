@@ -1,0 +1,150 @@
+using Diffract.Evidence;
+using static Diffract.Reports.ReportNumbers;
+
+namespace Diffract.Reports;
+
+/// <summary>The sentences of the report, written from its numbers. Each says so when there is nothing to see.</summary>
+static class ReportWords
+{
+    /// <summary>Headline and paragraphs of section 0.</summary>
+    public static (string Headline, IReadOnlyList<string> Paragraphs) Answer(IReadOnlyList<ReportCrosscoder> crosscoders)
+        => (Headline(crosscoders), [string.Join(" ", Verdicts(crosscoders)), string.Join(" ", Effects(crosscoders, brief: true)), string.Join(" ", Behaviours(crosscoders, brief: true))]);
+
+    public static string Headline(IReadOnlyList<ReportCrosscoder> crosscoders)
+    {
+        List<ReportCrosscoder> scaled = [.. crosscoders.Where(c => c.Scaling is not null)];
+        if (scaled.Count == 0)
+        {
+            return "Not decided: Latent Scaling has not been run on any crosscoder here.";
+        }
+
+        int chatOnly = scaled.Sum(c => c.Scaling!.Verdicts.Total);
+        int survivors = scaled.Sum(c => c.Scaling!.Verdicts.ChatSpecific);
+        string where = scaled.Count == 1 ? Label(scaled[0]) : $"{(scaled.Count == 2 ? "both" : "all")} crosscoders together";
+        if (chatOnly == 0)
+        {
+            return $"None found: no latent looks chat-only by its decoder norm ({where}).";
+        }
+
+        string looks = chatOnly == 1 ? "1 latent that looks" : $"{Count(chatOnly)} latents that look";
+        return survivors == 0
+            ? $"None found: of {looks} chat-only by decoder norm ({where}), none survives Latent Scaling."
+            : $"{Count(survivors)} of {looks} chat-only by decoder norm {(survivors == 1 ? "survives" : "survive")} Latent Scaling ({where}).";
+    }
+
+    /// <summary>How many look chat-only in each crosscoder, and what became of them.</summary>
+    public static IReadOnlyList<string> Verdicts(IReadOnlyList<ReportCrosscoder> crosscoders)
+        => [.. crosscoders.Select(c =>
+        {
+            if (c.Norms is not { } norms)
+            {
+                return $"{Label(c)}: {Missing(c, "norms")}.";
+            }
+
+            string looks = $"{Label(c)}: {Count(norms.All.ChatOnly)} of {Counted(norms.All.Total, "latent")} look{(norms.All.ChatOnly == 1 ? "s" : "")} chat-only by norm (Δ-norm above 0.9)";
+            return c.Scaling is not { } scaling
+                ? $"{looks}; {Missing(c, "scaling")}."
+                : norms.All.ChatOnly == 0 ? $"{looks}: there is nothing to test by Latent Scaling." : $"{looks}; {Split(scaling.Verdicts)}.";
+        })];
+
+    static string Split(VerdictCounts v)
+    {
+        List<string> rest = [];
+        void Add(int n, string what)
+        {
+            if (n > 0)
+            {
+                rest.Add($"{Count(n)} {what}");
+            }
+        }
+
+        Add(v.CompleteShrinkage, "by complete shrinkage");
+        Add(v.Decoupling, "by decoupling");
+        Add(v.Both, "by both");
+        string failed = rest.Count == 0 ? "" : $", {Count(v.CompleteShrinkage + v.Decoupling + v.Both)} fail ({List(rest)})";
+        string undecided = v.Undecided == 0 ? "" : $", {Count(v.Undecided)} fire too rarely to tell";
+        return $"{(v.ChatSpecific == 0 ? "none survives" : v.ChatSpecific == 1 ? "1 survives" : Count(v.ChatSpecific) + " survive")} Latent Scaling{failed}{undecided}";
+    }
+
+    /// <summary>Share of the gap that each half recovers: the gap first, then a sentence a crosscoder. Brief leaves out the control and the whole dictionary.</summary>
+    public static IReadOnlyList<string> Effects(IReadOnlyList<ReportCrosscoder> crosscoders, bool brief = false)
+    {
+        ReportCrosscoder? measured = crosscoders.FirstOrDefault(c => Find(c, "none") is not null);
+        if (measured is null)
+        {
+            return [$"What the latents do to the chat model's predictions was not measured: {Missing(crosscoders, "effects")}."];
+        }
+
+        EditResult none = Find(measured, "none")!;
+        string gap = $"On {Counted(measured.Effects!.Conversations, "held-out chat")} ({Counted(none.Kl.N, "answer token")}), the base model's activations fed into the chat model move its "
+            + $"predictions by {WithInterval(none.Kl)} nats a token (KL): that is the gap.";
+        return [gap, .. crosscoders.Select(c => Find(c, "none") is null ? $"{Label(c)}: {Missing(c, "effects")}." : Halves(c, brief))];
+    }
+
+    static string Halves(ReportCrosscoder c, bool brief)
+    {
+        string Share(string edit)
+        {
+            EditResult? e = Find(c, edit);
+            return e is null ? "not measured" : e.TooFew is not null || e.GapShare is null ? $"no number ({e.TooFew ?? "not measured"})" : PercentWithInterval(e.GapShare);
+        }
+
+        EditResult? best = Find(c, "replace_best_scaling");
+        EditResult? bestNorm = Find(c, "replace_best_norm");
+        string all = $"all its latents together recover {Share("all")}";
+        if (best is null or { TooFew: not null } && bestNorm is null or { TooFew: not null })
+        {
+            return $"{Label(c)}: the halves of the pool can't be compared ({best?.TooFew ?? bestNorm?.TooFew ?? "not measured"}); {all}.";
+        }
+
+        string halves = $"{Label(c)} ({Counted(Math.Max(best?.Latents ?? 0, bestNorm?.Latents ?? 0), "latent")} a half): ordered by Latent Scaling, the best half recovers {Share("replace_best_scaling")} of the gap "
+            + $"and the worst {Share("replace_worst_scaling")}; ordered by norm, {Share("replace_best_norm")} and {Share("replace_worst_norm")}";
+        return brief ? halves + "." : $"{halves}. As many shared latents of the same firing rates recover {Share("replace_control")}, {all}.";
+    }
+
+    /// <summary>Which behaviours the survivors track, a sentence a crosscoder.</summary>
+    public static IReadOnlyList<string> Behaviours(IReadOnlyList<ReportCrosscoder> crosscoders, bool brief = false)
+        => crosscoders.All(c => c.Behaviours is null)
+            ? [$"Which behaviours they track was not measured: {Missing(crosscoders, "behaviours")}."]
+            : [.. crosscoders.Select(c => c.Behaviours is { } b ? Tracked(c, b, brief ? 3 : 6) : $"{Label(c)}: {Missing(c, "behaviours")}.")];
+
+    static string Tracked(ReportCrosscoder c, BehaviourResults results, int most)
+    {
+        List<BehaviourRow> measured = [.. results.Rows.Where(r => r.Auc is not null && r.TooFew is null)];
+        if (measured.Count == 0)
+        {
+            return results.Candidates.Count == 0
+                ? $"{Label(c)}: there is no latent that could track a behaviour."
+                : $"{Label(c)}: too few labelled chats to say which behaviours its latents track.";
+        }
+
+        List<BehaviourRow> tracked = [.. measured.Where(Tracks).OrderByDescending(r => r.Auc!.Value)];
+        string chance = $"shuffled labels reach {Number(measured.Max(r => r.ShuffledHigh ?? 0.5))} at most in 95 of 100 cases";
+        string chats = $" on {Counted(results.HeldOutChats, "held-out chat")}";
+        if (!results.CandidatesAreSurvivors)
+        {
+            BehaviourRow best = tracked.FirstOrDefault() ?? measured.OrderByDescending(r => r.Auc!.Value).First();
+            string says = tracked.Count == 0 ? $"none tells a behaviour better than chance{chats}" : $"the clearest is {Name(best)}{chats} ({chance})";
+            return $"{Label(c)}: no survivor, so none tracks a behaviour; of the latents with the highest Δ-norm, which are not chat-specific, {says}.";
+        }
+
+        return tracked.Count == 0
+            ? $"{Label(c)}: the survivors track none of {Counted(measured.Count, "behaviour")}{chats} better than shuffled labels do."
+            : $"{Label(c)}: the survivors track {Count(tracked.Count)} of {Counted(measured.Count, "behaviour")}{chats}: {List([.. tracked.Take(most).Select(Name)])}{(tracked.Count > most ? ", and others" : "")} ({chance}).";
+    }
+
+    static string Name(BehaviourRow r) => $"{r.Group}{(r.Against is null ? "" : $" against {r.Against}")} (latent {r.Latent}, AUC {WithInterval(r.Auc!)})";
+
+    /// <summary>The interval lies above what shuffled labels reach in 95 of 100 cases.</summary>
+    public static bool Tracks(BehaviourRow row) => row.Auc is { } auc && row.TooFew is null && auc.Low > Math.Max(0.5, row.ShuffledHigh ?? 0.5);
+
+    public static EditResult? Find(ReportCrosscoder c, string edit, string subset = "all") => c.Effects?.Edits.FirstOrDefault(e => e.Edit == edit && e.Subset == subset);
+
+    /// <summary>"BatchTopK", or "BatchTopK (batchtopk-k32)" when the name says more than the kind.</summary>
+    public static string Label(ReportCrosscoder c) => string.Equals(c.Name, c.Settings.Kind, StringComparison.OrdinalIgnoreCase) ? c.Settings.Kind : $"{c.Settings.Kind} ({c.Name})";
+
+    public static string Missing(ReportCrosscoder c, string section) => c.Missing.TryGetValue(section, out string? why) ? why : "not there";
+
+    static string Missing(IReadOnlyList<ReportCrosscoder> crosscoders, string section)
+        => crosscoders.Count == 0 ? "there is no crosscoder" : List([.. crosscoders.Select(c => Missing(c, section)).Distinct(StringComparer.Ordinal)]);
+}

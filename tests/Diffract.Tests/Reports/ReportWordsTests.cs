@@ -1,0 +1,73 @@
+using Diffract.Evidence;
+using Diffract.Reports;
+
+namespace Diffract.Tests.Reports;
+
+public sealed class ReportWordsTests
+{
+    [Fact]
+    public void The_headline_counts_what_looks_chat_only_and_what_survives()
+    {
+        Assert.Equal("3 of 40 latents that look chat-only by decoder norm survive Latent Scaling (both crosscoders together).", ReportFixture.Full().Answer.Headline);
+        Assert.Equal("None found: of 12 latents that look chat-only by decoder norm (both crosscoders together), none survives Latent Scaling.", ReportFixture.NothingFound().Answer.Headline);
+        Assert.Equal("None found: of 6 latents that look chat-only by decoder norm (L1 (mine)), none survives Latent Scaling.", ReportFixture.Parts().Answer.Headline);
+        Assert.Equal("Not decided: Latent Scaling has not been run on any crosscoder here.", ReportFixture.OnlyTrained().Answer.Headline);
+    }
+
+    [Fact]
+    public void The_answer_gives_the_share_of_the_gap_of_each_half_with_its_interval()
+    {
+        string effects = ReportFixture.Full().Answer.Paragraphs[1];
+        Assert.Contains("On 300 held-out chats (11,825 answer tokens)", effects, StringComparison.Ordinal);
+        Assert.Contains("the best half recovers 11% (8.9% to 13%) of the gap and the worst 1.4% (−0.6% to 3.4%)", effects, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Behaviours_are_tracked_by_survivors_or_not_at_all()
+    {
+        Assert.Contains("the survivors track 9 of 9 behaviours on 3,150 held-out chats", ReportFixture.Full().Answer.Paragraphs[2], StringComparison.Ordinal);
+        Assert.Contains("no survivor, so none tracks a behaviour", ReportFixture.NothingFound().Answer.Paragraphs[2], StringComparison.Ordinal);
+        Assert.Contains("was not measured: the run has no labelled held-out chats", ReportFixture.Parts().Answer.Paragraphs[2], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_half_that_is_too_small_has_no_number()
+    {
+        RunReport full = ReportFixture.Full();
+        ReportCrosscoder c = full.Crosscoders[0];
+        Estimate none = new(double.NaN, double.NaN, double.NaN, 0);
+        ReportCrosscoder few = c with
+        {
+            Effects = c.Effects! with { Edits = [.. c.Effects.Edits.Select(e => e.Group is "baseline" ? e : e with { Kl = none, Nll = none, GapShare = null, TooFew = "too few: 12 latents, wanted 20" })] },
+        };
+        RunReport told = RunReport.Tell(full.Title, full.Answer, full.Comparison, [few], full.Trust);
+        Assert.Contains("the halves of the pool can't be compared (too few: 12 latents, wanted 20); all its latents together recover 17%", told.Answer.Paragraphs[1], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_behaviour_is_tracked_only_above_what_shuffled_labels_reach()
+    {
+        BehaviourRow row = new("refusal", 3, new(0.7, 0.66, 0.74, 800), 0.71, 0.55, 0.65, 40, 41, 800, null, null, 1600, true, 0.95);
+        Assert.True(ReportWords.Tracks(row));
+        Assert.False(ReportWords.Tracks(row with { ShuffledHigh = 0.67 }));
+        Assert.False(ReportWords.Tracks(row with { Auc = new(0.52, 0.49, 0.55, 800), ShuffledHigh = 0.4 }));
+        Assert.False(ReportWords.Tracks(row with { TooFew = "too few" }));
+    }
+
+    [Fact]
+    public void Bins_count_every_latent_once_and_edges_go_up()
+    {
+        double[] norms = [0, 0.005, 0.01, 0.5, 0.9, 0.95, 0.999, 1, double.NaN];
+        ReportNorms bins = ReportNorms.From([.. norms.Select((x, i) => new ReportLatent { Latent = i, Class = x > 0.9 ? "chat-only" : "other", DeltaNorm = x, Verdict = i == 7 ? "chat-specific" : "" })]);
+        Assert.Equal(8, bins.Bins.Sum());
+        Assert.Equal([2, 1], bins.Bins.Take(2));
+        Assert.Equal(1, bins.Bins[50]);
+        Assert.Equal(1, bins.Bins[90]);
+        Assert.Equal(2, bins.Bins[99]);
+        Assert.Equal(1, bins.Survivors[99]);
+        Assert.Equal(4, bins.TopBins.Sum());
+        Assert.Equal(1, bins.TopBins[0]);
+        Assert.Equal(1, bins.TopBins[10]);
+        Assert.Equal(3, bins.All.ChatOnly);
+    }
+}
