@@ -4,7 +4,7 @@ using static Diffract.Reports.ReportNumbers;
 namespace Diffract.Reports;
 
 /// <summary>The sentences of the report, written from its numbers. Each says so when there is nothing to see.</summary>
-static class ReportWords
+public static class ReportWords
 {
     /// <summary>Headline and paragraphs of section 0.</summary>
     public static (string Headline, IReadOnlyList<string> Paragraphs) Answer(IReadOnlyList<ReportCrosscoder> crosscoders)
