@@ -6,6 +6,7 @@ RootCommand root = new("Finds what fine-tuning changed inside a language model: 
 
 root.Subcommands.Add(TokenizeCommand.Create());
 root.Subcommands.Add(InterveneCommand.Create());
+root.Subcommands.Add(ForwardCommand.Create());
 
 ParseResult parse = root.Parse(args);
 if (parse.Errors.Count > 0)

@@ -14,7 +14,7 @@ public static class CheckpointFiles
     {
         if (!Directory.Exists(folder))
         {
-            throw new DiffractException($"{folder} is not a folder; wanted a checkpoint with config.json and model.safetensors");
+            throw DiffractException.Argument($"{folder} is not a folder; wanted a checkpoint with config.json and model.safetensors");
         }
 
         string path = Path.Combine(folder, "config.json");

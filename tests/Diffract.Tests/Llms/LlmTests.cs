@@ -1,0 +1,145 @@
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
+using Diffract.Cpu;
+using Diffract.Llms;
+using Diffract.Runs;
+
+namespace Diffract.Tests.Llms;
+
+public sealed class LlmTests
+{
+    static readonly string Folder = Path.Combine(GoldenFiles.Assets, "chat");
+
+    [Fact]
+    public void Batches_threads_and_stops_do_not_change_a_bit()
+    {
+        using IBackend one = new CpuBackend(CpuPaths.Best, 1), three = new CpuBackend(CpuPaths.Best, 3);
+        using Llm llm = Llm.Load(Folder, one), other = Llm.Load(Folder, three);
+        int[][] sequences = Sequences(13);
+        TokenBatch all = Batch(sequences);
+        Matrix resid = one.Matrix(all.Tokens, 128), resid3 = three.Matrix(all.Tokens, 128), whole = one.Matrix(all.Tokens, 128);
+        llm.RunTo(all, 3, resid);
+        other.RunTo(all, 3, resid3);
+        llm.Forward(all, whole, 3, null, [], one.Matrix(1, 4096));
+        Assert.Equal(Floats(resid), Floats(resid3));
+        Assert.Equal(Floats(resid), Floats(whole));
+        int row = 0;
+        foreach (int[] sequence in sequences)
+        {
+            Matrix alone = one.Matrix(Math.Max(sequence.Length, 1), 128).SliceRows(0, sequence.Length);
+            llm.RunTo(Batch(sequence), 3, alone);
+            Assert.Equal(Floats(alone), Floats(resid.SliceRows(row, sequence.Length)));
+            row += sequence.Length;
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(3)]
+    [InlineData(5)]
+    public void Going_on_from_a_residual_stream_is_running_through(int layer)
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 2);
+        using Llm llm = Llm.Load(Folder, backend);
+        TokenBatch batch = Batch(Sequences(7));
+        int[] rows = [batch.Tokens - 1, 0, 200, 200, 77];
+        Matrix resid = backend.Matrix(batch.Tokens, 128), scratch = backend.Matrix(batch.Tokens, 128);
+        Matrix logits = backend.Matrix(rows.Length, 4096), wanted = backend.Matrix(rows.Length, 4096);
+        llm.Forward(batch, scratch, -1, null, rows, wanted);
+        llm.RunTo(batch, layer, resid);
+        float[] before = Floats(resid);
+        llm.RunFrom(batch, layer, resid, rows, logits);
+        Assert.Equal(Floats(wanted), Floats(logits));
+        Assert.Equal(before, Floats(resid));
+
+        // An edit at a row reaches the logits of that row and of later ones of its sequence only.
+        resid.Row(77).Clear();
+        llm.RunFrom(batch, layer, resid, rows, logits);
+        Assert.NotEqual(Floats(wanted.SliceRows(4, 1)), Floats(logits.SliceRows(4, 1)));
+        Assert.Equal(Floats(wanted.SliceRows(0, 2)), Floats(logits.SliceRows(0, 2)));
+    }
+
+    [Fact]
+    public void A_warm_forward_pass_allocates_nothing()
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 2);
+        using Llm llm = Llm.Load(Folder, backend);
+        TokenBatch batch = Batch(Sequences(9));
+        Matrix resid = backend.Matrix(batch.Tokens, 128), logits = backend.Matrix(3, 4096);
+        int[] rows = [3, 5, 7];
+        for (int i = 0; i < 3; i++)
+        {
+            Pass();
+        }
+
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Pass();
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+
+        void Pass()
+        {
+            llm.RunTo(batch, 3, resid);
+            llm.RunFrom(batch, 3, resid, rows, logits);
+        }
+    }
+
+    [Fact]
+    public void Generation_stops_at_an_end_id_when_asked()
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 2);
+        using Llm llm = Llm.Load(Folder, backend);
+        int[] prompt = Sequences(2)[1];
+        int[] free = llm.Greedy(prompt, 60, stopAtEnd: false, TestContext.Current.CancellationToken);
+        int[] stopped = llm.Greedy(prompt, 60, stopAtEnd: true, TestContext.Current.CancellationToken);
+        Assert.Equal(60, free.Length);
+        int end = Array.FindIndex(free, id => llm.Config.EndIds.Contains(id));
+        Assert.Equal(free.Take(end < 0 ? 60 : end + 1), stopped);
+    }
+
+    [Fact]
+    public void An_empty_prompt_starts_from_bos()
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 1);
+        using Llm llm = Llm.Load(Folder, backend);
+        Assert.Equal(llm.Greedy([2], 5, false, TestContext.Current.CancellationToken), llm.Greedy([], 5, false, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public void Layers_and_ids_out_of_range_are_refused()
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 1);
+        using Llm llm = Llm.Load(Folder, backend);
+        TokenBatch batch = Batch([2, 4096]);
+        Matrix resid = backend.Matrix(2, 128);
+        DiffractException layer = Assert.Throws<DiffractException>(() => llm.RunTo(batch, 6, resid));
+        Assert.Contains("layer 6 is out of range: the model has blocks 0 to 5", layer.Message, StringComparison.Ordinal);
+        Assert.Equal(DiffractException.BadArguments, layer.ExitCode);
+        DiffractException id = Assert.Throws<DiffractException>(() => llm.RunTo(batch, 1, resid));
+        Assert.Contains("token id 4096", id.Message, StringComparison.Ordinal);
+        Assert.Contains("vocabulary of 4096", id.Message, StringComparison.Ordinal);
+    }
+
+    static int[][] Sequences(int count)
+    {
+        Random random = new(count);
+        return [.. Enumerable.Range(0, count).Select(i => Enumerable.Range(0, i == 3 ? 0 : i == 2 ? 1 : random.Next(20, 140)).Select(_ => random.Next(4096)).ToArray())];
+    }
+
+    static TokenBatch Batch(params int[][] sequences)
+    {
+        TokenBatch batch = new(sequences.Sum(s => s.Length), sequences.Length);
+        foreach (int[] sequence in sequences)
+        {
+            batch.Add(sequence);
+        }
+
+        return batch;
+    }
+
+    static float[] Floats(Matrix matrix)
+    {
+        float[] values = new float[matrix.Rows * matrix.Columns];
+        HostCopies.Download(matrix, values);
+        return values;
+    }
+}
