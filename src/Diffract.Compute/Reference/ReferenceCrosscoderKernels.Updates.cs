@@ -156,11 +156,13 @@ public sealed partial class ReferenceCrosscoderKernels
                     int b = code.PairToken.Span<int>()[i];
                     double f = code.PairValue.Span<float>()[i];
                     double gamma = code.PairGradient.Span<float>()[i];
+                    ReadOnlySpan<float> acts_E = acts_BE.Row(b);
+                    ReadOnlySpan<float> grad_E = term.Grad_BE.Row(b);
                     Bias += gamma;
                     for (int e = 0; e < Enc_E.Length; e++)
                     {
-                        Enc_E[e] += gamma * acts_BE.Row(b)[e];
-                        Dec_E[e] += f * term.Grad_BE.Row(b)[e];
+                        Enc_E[e] += gamma * acts_E[e];
+                        Dec_E[e] += f * grad_E[e];
                     }
                 }
             }

@@ -13,7 +13,7 @@ static class NotFinite
         {
             int model = Array.FindLastIndex(crosscoder.ModelOffsets, o => o <= at.Column);
             return new DiffractException(
-                $"step {step}: the activations hold {acts_BE.Row(at.Row)[at.Column]} at token {at.Row} of the batch, model {model}, column {at.Column - crosscoder.ModelOffsets[model]}; harvest them again, or check the file");
+                $"step {step}: the activations hold {Text(acts_BE.Row(at.Row)[at.Column])} at token {at.Row} of the batch, model {model}, column {at.Column - crosscoder.ModelOffsets[model]}; harvest them again, or check the file");
         }
 
         foreach ((string name, Matrix weights) in ((string, Matrix)[])[
@@ -21,12 +21,14 @@ static class NotFinite
         {
             if (FirstIn(weights) is { } found)
             {
-                return new DiffractException($"step {step}: the loss is {loss} because {name} holds {weights.Row(found.Row)[found.Column]}; lower --lr or begin from other weights");
+                return new DiffractException($"step {step}: the loss is {Text(loss)} because {name} holds {Text(weights.Row(found.Row)[found.Column])}; lower --lr or begin from other weights");
             }
         }
 
-        return new DiffractException($"step {step}: the loss is {loss} although activations and weights are finite; lower --lr");
+        return new DiffractException($"step {step}: the loss is {Text(loss)} although activations and weights are finite; lower --lr");
     }
+
+    static string Text(double value) => double.IsNaN(value) ? "NaN" : value > 0 ? "infinity" : "-infinity";
 
     static (int Row, int Column)? FirstIn(Matrix matrix)
     {

@@ -27,7 +27,7 @@ public sealed class GoldenTrainingTests : IDisposable
         get
         {
             TheoryData<string, string, string> data = [];
-            foreach (string backend in (string[])["reference"])
+            foreach (string backend in BackendsUnderTest.Names.Select(row => row.Data))
             {
                 foreach (string name in Cases)
                 {

@@ -1,0 +1,28 @@
+using System.CommandLine;
+using Diffract.Crosscoders;
+
+namespace Diffract.Cli.Commands;
+
+/// <summary><c>diffract encode</c>: a loose file of activations through a crosscoder.</summary>
+static class EncodeCommand
+{
+    public static Command Create()
+    {
+        Command command = new("encode", """
+            Encodes and reconstructs a file of activations with a crosscoder, as at inference.
+
+            Loose files: diffract encode --crosscoder DIR --activations X.safetensors --out Y.safetensors
+              X: x [N, M, D]. Y: code [N, L], unscaled, and reconstruction [N, M, D]. DIR: model.safetensors and config.json as published. A BatchTopK crosscoder whose threshold is
+              unset is encoded densely, with a warning.
+            """);
+        Option<string> crosscoder = new("--crosscoder") { Description = "Folder of the crosscoder.", Required = true };
+        Option<string> activations = new("--activations") { Description = "safetensors with x [N, M, D].", Required = true };
+        Option<string> output = new("--out") { Description = "File to write.", Required = true };
+        command.Options.Add(crosscoder);
+        command.Options.Add(activations);
+        command.Options.Add(output);
+        new CommonOptions().Run(command, (parse, backend, progress, stop) =>
+            LooseEncoding.Run(parse.GetValue(crosscoder)!, parse.GetValue(activations)!, parse.GetValue(output)!, backend, progress, stop));
+        return command;
+    }
+}

@@ -1,0 +1,145 @@
+using System.CommandLine;
+using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
+using Diffract.Runs;
+using Diffract.Training;
+
+namespace Diffract.Cli.Commands;
+
+/// <summary><c>diffract train</c>: a crosscoder on the activations of a run, or on a loose file.</summary>
+static class TrainCommand
+{
+    public static Command Create()
+    {
+        Command command = new("train", """
+            Trains a crosscoder on the activations of a run folder, into crosscoders/<name>/. Called again after a stop it goes on from the last checkpoint, to the same bits.
+            What is not given comes from the preset; the values in brackets below are those of the loose form.
+
+            Loose files: diffract train --activations X.safetensors [--init W.safetensors] [--order stored|shuffled] --out DIR
+              X: x [steps, B, M, D] (each entry is a batch) or [N, M, D] (consecutive batches of --batch tokens; a remainder is left out). W: first weights under published names
+              (encoder.weight [M, D, L], encoder.bias [L], decoder.weight [M, L, D], decoder.bias [M, D]; also with the prefix init.), with k, threshold and code_normalization_id
+              where it has them; --k, --code-norm and --threshold-from win over those. Steps default to one pass over X for each of --epochs; more steps than that are refused.
+              DIR: model.safetensors, config.json, optimizer.safetensors (adam_m.*, adam_v.*, tokens_since_fired), log.jsonl (a line a step); checkpoints/ only with --checkpoint-every.
+            """);
+        Arguments arguments = new();
+        arguments.AddTo(command);
+        new CommonOptions().Run(command, (parse, backend, progress, stop) =>
+        {
+            TrainOptions options = arguments.Options(parse);
+            if (parse.GetValue(arguments.Activations) is { } activations)
+            {
+                if (parse.GetValue(arguments.Run) is not null || parse.GetValue(arguments.Output) is null)
+                {
+                    throw DiffractException.Argument("loose files take --activations X.safetensors and --out DIR, and no run folder; see `diffract train --help`");
+                }
+
+                LooseTraining.Run(arguments.Loose(parse, activations, options), backend, progress, stop);
+                return;
+            }
+
+            throw DiffractException.Argument("wanted a run folder, or the loose form: --activations X.safetensors --out DIR; see `diffract train --help`");
+        });
+        return command;
+    }
+
+    /// <summary>The verb's options, in the order of the help.</summary>
+    sealed class Arguments
+    {
+        public Argument<string?> Run { get; } = new("run") { Description = "Run folder with activations.", Arity = ArgumentArity.ZeroOrOne };
+
+        public Option<int?> Layer { get; } = new("--layer") { Description = "Activations of this block. Default: the only ones there are." };
+
+        public Option<string?> Name { get; } = new("--name") { Description = "Name of the crosscoder. Default: its kind." };
+
+        public Option<string> Preset { get; } = new("--preset")
+        {
+            Description = "Run folder: demo (shares of the run's own steps) or paper (the paper's Gemma runs; refused for too few tokens).", DefaultValueFactory = _ => "demo",
+        };
+
+        public Option<bool> Fresh { get; } = new("--fresh") { Description = "Throw away what an earlier call made." };
+
+        public Option<string?> Activations { get; } = new("--activations") { Description = "Loose files: activations to train on." };
+
+        public Option<string?> Init { get; } = new("--init") { Description = "Loose files: first weights. Default: drawn." };
+
+        public Option<string> Order { get; } = new("--order") { Description = "Loose files: stored, or shuffled (a new permutation for each pass).", DefaultValueFactory = _ => "stored" };
+
+        public Option<int> Epochs { get; } = new("--epochs") { Description = "Loose files: passes over the file.", DefaultValueFactory = _ => 1 };
+
+        public Option<string?> Output { get; } = new("--out") { Description = "Loose files: folder to write." };
+
+        readonly Option<string?> _kind = new("--kind") { Description = "l1 or batchtopk. Default: batchtopk; loose with --init: batchtopk if W has k, else l1." };
+        readonly Option<int?> _latents = new("--latents") { Description = "Size of the dictionary. [that of --init, else 32 times the width]" };
+        readonly Option<int?> _k = new("--k") { Description = "BatchTopK: active latents per token. [that of --init, else 100]" };
+        readonly Option<double?> _mu = new("--mu") { Description = "L1: weight of the sparsity term. [0.1]" };
+        readonly Option<double?> _lr = new("--lr") { Description = "Learning rate. [0.001]" };
+        readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0. [1000]" };
+        readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };
+        readonly Option<int?> _batch = new("--batch") { Description = "Tokens of a batch. [that of X, else 2048]" };
+        readonly Option<string?> _codeNorm = new("--code-norm") { Description = "crosscoder (sum of the decoder norms) or none. [that of --init, else crosscoder]" };
+        readonly Option<string?> _loss = new("--loss") { Description = "norm (length of the error) or mse. [norm]" };
+        readonly Option<double?> _clip = new("--clip") { Description = "Largest norm of all gradients; 0 for no clipping. [1 for batchtopk, 0 for l1]" };
+        readonly Option<int?> _kAux = new("--k-aux") { Description = "BatchTopK: dead latents per token in the auxiliary loss. [half the width]" };
+        readonly Option<double?> _auxAlpha = new("--aux-alpha") { Description = "BatchTopK: weight of the auxiliary loss. [0.03125]" };
+        readonly Option<long?> _deadAfter = new("--dead-after") { Description = "Tokens without firing after which a latent is dead. [10000000]" };
+        readonly Option<long?> _thresholdFrom = new("--threshold-from") { Description = "BatchTopK: the inference threshold follows the steps above this one. [1000]" };
+        readonly Option<double?> _thresholdBeta = new("--threshold-beta") { Description = "BatchTopK: share of the threshold that a step keeps. [0.999]" };
+        readonly Option<long?> _decayStart = new("--decay-start") { Description = "Step from which the learning rate falls to 0 at the end. [never]" };
+        readonly Option<int> _seed = new("--seed") { Description = "Decides first weights and order.", DefaultValueFactory = _ => 42 };
+        readonly Option<bool> _sameInit = new("--same-init") { Description = "Begin with the same weights for all models.", DefaultValueFactory = _ => true };
+        readonly Option<bool> _transposeInit = new("--init-with-transpose") { Description = "Begin with the decoder as the encoder's transpose.", DefaultValueFactory = _ => true };
+        readonly Option<double?> _initNorm = new("--init-norm") { Description = "Length of the first vectors; 0 leaves the draws as they are. [1 for batchtopk, 0.005 for l1]" };
+        readonly Option<long?> _checkpointEvery = new("--checkpoint-every") { Description = "Steps between two checkpoints. Default: a tenth of a run folder's training; none for loose files." };
+
+        public void AddTo(Command command)
+        {
+            command.Arguments.Add(Run);
+            foreach (Option option in (Option[])[
+                Layer, Name, Preset, Fresh, _kind, _latents, _k, _mu, _lr, _warmup, _steps, _batch, _codeNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
+                _thresholdBeta, _decayStart, _seed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, Activations, Init, Order, Epochs, Output])
+            {
+                command.Options.Add(option);
+            }
+
+            _kind.AcceptOnlyFromAmong("l1", "batchtopk");
+            _codeNorm.AcceptOnlyFromAmong("crosscoder", "none");
+            _loss.AcceptOnlyFromAmong("norm", "mse");
+            Order.AcceptOnlyFromAmong("stored", "shuffled");
+            Preset.AcceptOnlyFromAmong("demo", "paper");
+        }
+
+        public TrainOptions Options(ParseResult parse) => new()
+        {
+            Kind = parse.GetValue(_kind) switch { "l1" => CrosscoderKind.L1, "batchtopk" => CrosscoderKind.BatchTopK, _ => null },
+            Latents = parse.GetValue(_latents),
+            K = parse.GetValue(_k),
+            Mu = parse.GetValue(_mu),
+            LearningRate = parse.GetValue(_lr),
+            Warmup = parse.GetValue(_warmup),
+            Steps = parse.GetValue(_steps),
+            Batch = parse.GetValue(_batch),
+            CodeNorm = parse.GetValue(_codeNorm) switch { "crosscoder" => CodeNormKind.Crosscoder, "none" => CodeNormKind.None, _ => null },
+            Loss = parse.GetValue(_loss) switch { "norm" => LossKind.Norm, "mse" => LossKind.Mse, _ => null },
+            Clip = parse.GetValue(_clip),
+            KAux = parse.GetValue(_kAux),
+            AuxAlpha = parse.GetValue(_auxAlpha),
+            DeadAfter = parse.GetValue(_deadAfter),
+            ThresholdFrom = parse.GetValue(_thresholdFrom),
+            ThresholdBeta = parse.GetValue(_thresholdBeta),
+            DecayStart = parse.GetValue(_decayStart),
+            Seed = parse.GetValue(_seed),
+            SameInit = parse.GetValue(_sameInit),
+            TransposeInit = parse.GetValue(_transposeInit),
+            InitNorm = parse.GetValue(_initNorm),
+            CheckpointEvery = parse.GetValue(_checkpointEvery),
+        };
+
+        public LooseTrainSettings Loose(ParseResult parse, string activations, TrainOptions options) => new(activations, parse.GetValue(Output)!, options)
+        {
+            Init = parse.GetValue(Init),
+            Shuffled = parse.GetValue(Order) == "shuffled",
+            Epochs = parse.GetValue(Epochs),
+            Fresh = parse.GetValue(Fresh),
+        };
+    }
+}

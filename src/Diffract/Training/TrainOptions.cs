@@ -1,0 +1,97 @@
+using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
+using Diffract.Runs;
+
+namespace Diffract.Training;
+
+/// <summary>What a caller may say about a training; null leaves the default of the preset (in a run folder) or of spec 3 (on loose files).</summary>
+public sealed record TrainOptions
+{
+    public CrosscoderKind? Kind { get; init; }
+
+    public int? Latents { get; init; }
+
+    public int? K { get; init; }
+
+    public double? Mu { get; init; }
+
+    public double? LearningRate { get; init; }
+
+    public long? Warmup { get; init; }
+
+    public long? Steps { get; init; }
+
+    public int? Batch { get; init; }
+
+    public CodeNormKind? CodeNorm { get; init; }
+
+    public LossKind? Loss { get; init; }
+
+    /// <summary>0 turns clipping off.</summary>
+    public double? Clip { get; init; }
+
+    public int? KAux { get; init; }
+
+    public double? AuxAlpha { get; init; }
+
+    public long? DeadAfter { get; init; }
+
+    public long? ThresholdFrom { get; init; }
+
+    public double? ThresholdBeta { get; init; }
+
+    public long? DecayStart { get; init; }
+
+    /// <summary>Decides first weights and the order of shuffled batches.</summary>
+    public int Seed { get; init; } = 42;
+
+    /// <summary>Begin with one draw for all models; false draws for each.</summary>
+    public bool SameInit { get; init; } = true;
+
+    /// <summary>Begin with the decoder as the encoder's transpose; false draws it.</summary>
+    public bool TransposeInit { get; init; } = true;
+
+    /// <summary>Length of each latent's first vectors; null: 0.005 for L1, 1 for BatchTopK; 0 leaves the draws as they are.</summary>
+    public double? InitNorm { get; init; }
+
+    public long? CheckpointEvery { get; init; }
+
+    /// <summary>Initial weights for a kind.</summary>
+    public CrosscoderInit Init(CrosscoderKind kind)
+        => new(Seed, SameInit, TransposeInit, InitNorm is { } norm ? (norm == 0 ? null : norm) : CrosscoderInit.Paper(kind, Seed).Norm);
+
+    /// <exception cref="DiffractException">A count below 1 that is used before the training's own settings are made.</exception>
+    public void Check()
+    {
+        foreach ((string name, long? value) in ((string, long?)[])[("--batch", Batch), ("--latents", Latents), ("--steps", Steps), ("--checkpoint-every", CheckpointEvery)])
+        {
+            if (value < 1)
+            {
+                throw DiffractException.Argument($"{name} {value} does not fit; wanted at least 1");
+            }
+        }
+
+        if (InitNorm is { } norm && !(double.IsFinite(norm) && norm >= 0))
+        {
+            throw DiffractException.Argument(FormattableString.Invariant($"--init-norm {norm} does not fit; wanted a number from 0"));
+        }
+    }
+
+    /// <summary>The defaults with everything that was given laid over them. Sizes and k are the crosscoder's and not touched here.</summary>
+    public TrainingConfig Over(TrainingConfig defaults) => defaults with
+    {
+        Steps = Steps ?? defaults.Steps,
+        Batch = Batch ?? defaults.Batch,
+        LearningRate = LearningRate ?? defaults.LearningRate,
+        Warmup = Warmup ?? defaults.Warmup,
+        DecayStart = DecayStart ?? defaults.DecayStart,
+        Mu = Mu ?? defaults.Mu,
+        Loss = Loss ?? defaults.Loss,
+        Clip = Clip is { } clip ? (clip == 0 ? null : clip) : defaults.Clip,
+        KAux = KAux ?? defaults.KAux,
+        AuxAlpha = AuxAlpha ?? defaults.AuxAlpha,
+        DeadAfter = DeadAfter ?? defaults.DeadAfter,
+        ThresholdFrom = ThresholdFrom ?? defaults.ThresholdFrom,
+        ThresholdBeta = ThresholdBeta ?? defaults.ThresholdBeta,
+    };
+}

@@ -1,0 +1,98 @@
+using System.Diagnostics;
+using System.Globalization;
+using Diffract.Activations;
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
+using Diffract.Runs;
+
+namespace Diffract.Training;
+
+/// <summary>Says before a training what it takes: steps, tokens, memory, time; and refuses it where the memory is too small.</summary>
+public static class TrainingPlan
+{
+    /// <summary>A step's time in units of its encode, measured on small dictionaries: three products more for the dense L1 step, less for sparse ones.</summary>
+    const double BatchTopKEncodes = 2.5;
+
+    const double L1Encodes = 4;
+
+    /// <summary>Bytes of weights, moments and workspace.</summary>
+    public static long Bytes(TrainingConfig config)
+    {
+        CrosscoderConfig c = config.Crosscoder;
+        long weights = 2L * c.Latents * c.E + c.Latents + c.E;
+        long batch = (long)config.Batch * c.E;
+        long work = c.Kind == CrosscoderKind.BatchTopK
+            ? 6 * batch + 10L * config.Batch * c.K
+            : 3 * batch + 2L * config.Batch * c.Latents + 2L * c.Latents * c.E + 2L * config.Batch * (long)(c.Latents * Math.Max(0, config.DenseAbove));
+        return sizeof(float) * (3 * weights + work);
+    }
+
+    /// <exception cref="DiffractException">Less memory than it takes.</exception>
+    public static void RequireMemory(TrainingConfig config)
+    {
+        long there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        if (Bytes(config) > there)
+        {
+            throw new DiffractException(
+                $"training {config.Crosscoder.Latents} latents in batches of {config.Batch} takes {Size(Bytes(config))}, there are {Size(there)}; lower --latents or --batch");
+        }
+    }
+
+    /// <summary>Prints the plan, with a time estimated from one encode of the first batch, and γ of each model.</summary>
+    /// <returns>γ.</returns>
+    public static double[] Announce(TrainingConfig config, Crosscoder crosscoder, IBatchSource source, long firstStep, IProgressSink progress)
+    {
+        CrosscoderConfig c = config.Crosscoder;
+        Matrix acts_BE = crosscoder.Backend.Matrix(config.Batch, c.E);
+        double seconds = ProbeEncode(crosscoder, source, acts_BE) * (c.Kind == CrosscoderKind.BatchTopK ? BatchTopKEncodes : L1Encodes) * (config.Steps - firstStep);
+        double[] gamma = Gamma.Of(source, acts_BE);
+        acts_BE.Buffer.Dispose();
+        string kind = c.Kind == CrosscoderKind.BatchTopK ? $"BatchTopK, k {c.K}" : FormattableString.Invariant($"L1, mu {config.Mu}");
+        long presented = config.Steps * config.Batch;
+        progress.Line(string.Create(
+            CultureInfo.InvariantCulture,
+            $"train: {kind}, {c.Latents:N0} latents on widths {string.Join(" + ", c.Widths)}; {config.Steps:N0} steps of {config.Batch:N0} tokens ({presented:N0} presented, {(double)presented / source.DistinctTokens:F1} passes)"));
+        progress.Line($"train: {Size(Bytes(config))} of memory, about {Duration(seconds)}, on {crosscoder.Backend.Description}" + (firstStep > 0 ? $"; going on at step {firstStep}" : ""));
+        progress.Line("train: gamma (|mean|/|std|) by model: " + string.Join(", ", gamma.Select(g => g.ToString("F2", CultureInfo.InvariantCulture))));
+        if (gamma.Any(g => g > Gamma.High))
+        {
+            progress.Warn("activations sit far from the origin for their spread; expect latents to die early");
+        }
+
+        if (c.Kind == CrosscoderKind.BatchTopK && config.Steps - 1 <= config.ThresholdFrom)
+        {
+            progress.Warn($"the inference threshold starts above step {config.ThresholdFrom}, after the last of {config.Steps} steps: it stays unset, and inference will be dense; lower --threshold-from");
+        }
+
+        return gamma;
+    }
+
+    /// <summary>Seconds of one warm encode.</summary>
+    static double ProbeEncode(Crosscoder crosscoder, IBatchSource source, Matrix acts_BE)
+    {
+        source.Fill(0, acts_BE);
+        using SparseCode code = crosscoder.NewCode(acts_BE.Rows);
+        Selection selection = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? Selection.BatchTopK(crosscoder.Config.K * acts_BE.Rows) : Selection.Positive;
+        double best = double.PositiveInfinity;
+        for (int run = 0; run < 2; run++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            crosscoder.Backend.Crosscoder.EncodeSelect(acts_BE, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.Scale_L, selection, code);
+            best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
+
+        return best;
+    }
+
+    static string Size(long bytes) => bytes < 1L << 30
+        ? string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(bytes / 1048576.0):F0} MiB")
+        : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1073741824.0:F1} GiB");
+
+    static string Duration(double seconds) => seconds switch
+    {
+        < 90 => string.Create(CultureInfo.InvariantCulture, $"{seconds:F0} s"),
+        < 5400 => string.Create(CultureInfo.InvariantCulture, $"{seconds / 60:F0} min"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{seconds / 3600:F1} h"),
+    };
+}
