@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+# Analyzers run here only: see Directory.Build.props.
+export DIFFRACT_GATE=1
+
 echo "== format"
 dotnet format whitespace --folder . --verify-no-changes --exclude artifacts
 
