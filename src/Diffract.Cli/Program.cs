@@ -7,6 +7,7 @@ RootCommand root = new("Finds what fine-tuning changed inside a language model: 
 root.Subcommands.Add(TokenizeCommand.Create());
 root.Subcommands.Add(TrainCommand.Create());
 root.Subcommands.Add(EncodeCommand.Create());
+root.Subcommands.Add(EvidenceCommand.Create());
 root.Subcommands.Add(InterveneCommand.Create());
 root.Subcommands.Add(ForwardCommand.Create());
 

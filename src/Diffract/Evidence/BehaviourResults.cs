@@ -3,7 +3,7 @@ namespace Diffract.Evidence;
 /// <summary><c>behaviours.json</c>: which labelled behaviours the chat-specific latents track.</summary>
 /// <param name="HeldOutChats">Held-out chats with at least one label and an answer.</param>
 /// <param name="Rows">One row for each group of labels, most chats first; refusal has a second one against contrast.</param>
-/// <param name="LabelsByLatent">For each latent that a row names with an AUC above its shuffled 95th percentile: those groups.</param>
+/// <param name="LabelsByLatent">The groups that each latent tracks: the AUC's lower end above 0.5 and above the 95th percentile under shuffled labels.</param>
 /// <param name="Candidates">The latents that could be chosen.</param>
 /// <param name="CandidatesAreSurvivors">False: nothing survived Latent Scaling, so the latents with the highest Delta-norm were tracked instead, and say nothing about chat-specific latents.</param>
 /// <param name="Notes">What a reader has to know.</param>

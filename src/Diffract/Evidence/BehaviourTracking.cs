@@ -31,6 +31,9 @@ public sealed class BehaviourTracking
     /// <summary>Whether a document is in the half that is reported, else in the one on which latents are chosen.</summary>
     public static bool InReportedHalf(ulong seed, int document) => (SeededDraws.Hash(seed, (ulong)document) & 1) == 1;
 
+    /// <summary>Whether a row shows tracking: the interval's lower end lies above chance and above what choosing under shuffled labels gives in 95 of 100 cases.</summary>
+    public static bool Tracks(BehaviourRow row) => row.Auc is { } auc && auc.Low > Math.Max(0.5, row.ShuffledHigh ?? 0.5);
+
     /// <summary>One row for each group, most chats first; refusal against contrast before refusal against all. Contrast has no row of its own: it is refusal's negatives.</summary>
     public IReadOnlyList<BehaviourRow> Rows(CancellationToken stop = default)
     {

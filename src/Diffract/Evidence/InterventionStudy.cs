@@ -55,13 +55,13 @@ public static class InterventionStudy
             chats.Count, chats.Sum(c => (long)c.Counts[0]), sets.PoolSize, sets.PoolAfterFilter, results, new Dictionary<string, int[]>(sets.Sets), Notes(sets, chats.Count), differences);
     }
 
-    static string Group(string set) => set.StartsWith("control", StringComparison.Ordinal) ? "control" : set[(set.IndexOf('_', StringComparison.Ordinal) + 1)..];
+    static string Group(string set) => set == "control" ? set : set[(set.IndexOf('_', StringComparison.Ordinal) + 1)..];
 
+    // The control has the firing rates of the best half by scaling, so only that half is compared with it.
     static IEnumerable<(string A, string B)> Pairs()
         => from form in new[] { "replace", "add" }
-           from order in new[] { "norm", "scaling" }
-           from other in new[] { "worst", "control" }
-           select ($"{form}_best_{order}", $"{form}_{other}_{order}");
+           from pair in new[] { ("best_norm", "worst_norm"), ("best_scaling", "worst_scaling"), ("best_scaling", "control") }
+           select ($"{form}_{pair.Item1}", $"{form}_{pair.Item2}");
 
     static IEnumerable<EditResult> TooFew(string subset, string why)
     {

@@ -24,14 +24,14 @@ public sealed class LatentSets
     /// <summary>Why there are no sets, else null.</summary>
     public string? TooFew { get; }
 
-    /// <summary>best_norm, worst_norm, best_scaling, worst_scaling, and control_norm and control_scaling where enough shared latents are there.</summary>
+    /// <summary>best_norm, worst_norm, best_scaling, worst_scaling, and control where enough shared latents are there.</summary>
     public IReadOnlyDictionary<string, int[]> Sets { get; }
 
     public IReadOnlyList<string> Notes { get; }
 
     /// <summary>
     /// Pool: the ceil(4.3%) latents with the highest Delta-norm. Filter: both ratios within [-0.1, 2]. Best = most chat-specific: by norm the highest Delta-norm, by scaling the smallest
-    /// sum of the average ranks of the two ratios; equal ones by index. m = n/2 rounded down; best the first m, worst the last m. Control: for each latent of the best half, in seeded
+    /// sum of the average ranks of the two ratios; equal ones by index. m = n/2 rounded down; best the first m, worst the last m. Control: for each latent of the best half by scaling, in seeded
     /// order, the shared latent outside the pool with the nearest firing rate that is not taken yet.
     /// </summary>
     public static LatentSets Choose(IReadOnlyList<PoolLatent> latents, ulong seed)
@@ -56,17 +56,14 @@ public sealed class LatentSets
         HashSet<int> inPool = [.. pool.Select(l => l.Latent)];
         PoolLatent[] shared = [.. latents.Where(l => l.Shared && !inPool.Contains(l.Latent)).OrderBy(l => l.Rate).ThenBy(l => l.Latent)];
         Dictionary<int, double> rates = kept.ToDictionary(l => l.Latent, l => l.Rate);
-        foreach (string name in new[] { "norm", "scaling" })
+        int[] best = sets["best_scaling"];
+        if (shared.Length < best.Length)
         {
-            int[] best = sets["best_" + name];
-            if (shared.Length < best.Length)
-            {
-                notes.Add(string.Create(CultureInfo.InvariantCulture, $"no matched control for best_{name}: {shared.Length} shared latents, wanted {best.Length}"));
-            }
-            else
-            {
-                sets["control_" + name] = Matched(best, rates, shared, seed);
-            }
+            notes.Add(string.Create(CultureInfo.InvariantCulture, $"no matched control: {shared.Length} shared latents, wanted {best.Length}"));
+        }
+        else
+        {
+            sets["control"] = Matched(best, rates, shared, seed);
         }
 
         return new LatentSets(pool.Length, kept.Length, null, sets, notes);

@@ -86,7 +86,7 @@ public sealed class LatentSetsTests
 
         LatentSets sets = LatentSets.Choose(latents, 3);
 
-        int[] control = sets.Sets["control_norm"], best = sets.Sets["best_norm"];
+        int[] control = sets.Sets["control"], best = sets.Sets["best_scaling"];
         Assert.Equal(best.Length, control.Distinct().Count());
         Assert.All(control, c => Assert.InRange(c, 0, 899));
         double[] wanted = [.. best.Select(b => latents[b].Rate).Order()], got = [.. control.Select(c => latents[c].Rate).Order()];
@@ -95,14 +95,14 @@ public sealed class LatentSetsTests
             Assert.Equal(wanted[i], got[i], 0.0006);
         }
 
-        Assert.Equal(control, LatentSets.Choose(latents, 3).Sets["control_norm"]);
+        Assert.Equal(control, LatentSets.Choose(latents, 3).Sets["control"]);
     }
 
     [Fact]
     public void Too_few_shared_latents_leave_the_control_out()
     {
         LatentSets sets = LatentSets.Choose([.. Table(1000).Select(l => l with { Shared = l.Latent < 20 })], 1);
-        Assert.False(sets.Sets.ContainsKey("control_norm"));
+        Assert.False(sets.Sets.ContainsKey("control"));
         Assert.Contains(sets.Notes, n => n.Contains("20 shared latents, wanted 21", StringComparison.Ordinal));
     }
 
