@@ -8,13 +8,33 @@ sealed class BenchTable
 {
     readonly StringBuilder _text = new();
 
-    public string Text => _text.ToString();
-
-    public void Note(string line) => Write(line + "\n");
+    public void Note(string line) => Write(line);
 
     public void Header(params string[] names) => Write($"| {string.Join(" | ", names)} |\n|{string.Concat(Enumerable.Repeat("---|", names.Length))}");
 
     public void Row(params object[] cells) => Write($"| {string.Join(" | ", cells.Select(Cell))} |");
+
+    /// <summary>Writes bench/results/&lt;processor&gt;/&lt;name&gt;.md of the repository that this was built in.</summary>
+    public void Save(string name, string versions)
+    {
+        DirectoryInfo? root = new(AppContext.BaseDirectory);
+        while (root is not null && !File.Exists(Path.Combine(root.FullName, "Diffract.slnx")))
+        {
+            root = root.Parent;
+        }
+
+        string processor = Processor();
+        string folder = Path.Combine(root?.FullName ?? ".", "bench", "results", string.Concat(processor.Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-').ToLowerInvariant());
+        Directory.CreateDirectory(folder);
+        File.WriteAllText(Path.Combine(folder, name + ".md"), $"# {name}\n\n{processor}; {versions}\n\n{_text}");
+        Console.WriteLine($"saved to {Path.Combine(folder, name + ".md")}");
+    }
+
+    static string Processor()
+    {
+        string? line = File.Exists("/proc/cpuinfo") ? File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal)) : null;
+        return line?[(line.IndexOf(':') + 1)..].Trim() ?? System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString();
+    }
 
     static string Cell(object cell) => cell switch
     {
@@ -26,6 +46,6 @@ sealed class BenchTable
     void Write(string line)
     {
         Console.WriteLine(line);
-        _text.AppendLine(line);
+        _text.Append(line).Append('\n');
     }
 }

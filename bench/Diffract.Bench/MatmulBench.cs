@@ -18,7 +18,7 @@ static class MatmulBench
         using WorkerPool pool = new(threads);
         using MatrixProduct product = new(path, pool);
         double ceiling = FmaCeiling.Measure(pool, path);
-        table.Note($"FMA ceiling {ceiling:F1} GFLOP/s ({path}, {threads} threads)");
+        table.Note($"FMA ceiling {ceiling:F1} GFLOP/s ({path}, {threads} threads)\n");
         table.Header("product", "M", "N", "K", "ms", "GFLOP/s", "share of ceiling");
         foreach ((int m, int n, int k) in Shapes)
         {

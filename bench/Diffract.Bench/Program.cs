@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Diffract.Bench;
 using Diffract.Cpu;
 using Diffract.Cpu.Threads;
@@ -6,8 +7,9 @@ using Diffract.Cpu.Threads;
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 CpuPath path = CpuPaths.Parse(Environment.GetEnvironmentVariable("DIFFRACT_CPU") ?? "") ?? CpuPaths.Best;
 int threads = WorkerPool.Available;
+string[] names = [.. args.Where(a => !a.StartsWith('-'))];
 BenchTable table = new();
-switch (args.FirstOrDefault())
+switch (names.FirstOrDefault())
 {
     case "ceiling":
         using (WorkerPool pool = new(threads))
@@ -19,9 +21,17 @@ switch (args.FirstOrDefault())
     case "matmul":
         MatmulBench.Run(table, path, threads);
         break;
+    case "step":
+        TrainStepBench.Run(table, path, threads);
+        break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step [--save]");
         return 2;
+}
+
+if (args.Contains("--save"))
+{
+    table.Save(names[0], $"{path}, {threads} threads, .NET {Environment.Version}, {RuntimeInformation.OSDescription}");
 }
 
 return 0;

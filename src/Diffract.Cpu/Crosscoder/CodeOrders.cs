@@ -11,7 +11,7 @@ namespace Diffract.Cpu.Crosscoder;
 sealed unsafe class CodeOrders(WorkerPool pool) : IDisposable
 {
     /// <summary>Below this many pairs one thread is as fast.</summary>
-    const int Worthwhile = 60_000;
+    const int Worthwhile = 8_000;
 
     HostBuffer _counts = new(ElementType.Int32, 16);
 

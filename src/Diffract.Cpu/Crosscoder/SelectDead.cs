@@ -16,6 +16,7 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
 
     HostBuffer _weights = new(ElementType.Float32, 16);
     HostBuffer _biases = new(ElementType.Float32, 16);
+    HostBuffer _scales = new(ElementType.Float32, 16);
     HostBuffer _codes = new(ElementType.Float32, 16);
     HostBuffer _keys = new(ElementType.Int32, 16);
     HostBuffer _latents = new(ElementType.Int32, 16);
@@ -26,6 +27,7 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
     {
         _weights.Dispose();
         _biases.Dispose();
+        _scales.Dispose();
         _codes.Dispose();
         _keys.Dispose();
         _latents.Dispose();
@@ -54,6 +56,7 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
                 Scale = scale_L.Floats,
                 Weights = weights_NE.Floats,
                 Biases = biases_N.Floats,
+                Scales = Grown(ref _scales, ElementType.Float32, some).Floats,
                 Codes = codes_BN.Floats,
                 Keys = (uint*)Grown(ref _keys, ElementType.Int32, (long)pool.Threads * some).Ints,
                 Start = code.TokenStart.Ints,
@@ -112,6 +115,7 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
             int j = job->Latents[i];
             new ReadOnlySpan<float>(job->W + j * job->WStride, job->Width).CopyTo(new Span<float>(job->Weights + (nint)i * job->Width, job->Width));
             job->Biases[i] = job->Bias[j];
+            job->Scales[i] = job->Scale[j];
         }
     }
 
@@ -129,7 +133,7 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
             {
                 if (row[i] > 0)
                 {
-                    keys[positive++] = BitConverter.SingleToUInt32Bits(row[i] * job->Scale[job->Latents[i]]);
+                    keys[positive++] = BitConverter.SingleToUInt32Bits(row[i] * job->Scales[i]);
                 }
                 else
                 {
@@ -149,29 +153,48 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
 
     static void KeepLargest(Job* job, float* row, Span<uint> keys)
     {
-        uint cut = job->PerToken <= 0 ? uint.MaxValue : Largest(keys, job->PerToken);
-        int above = 0;
-        foreach (uint key in keys)
-        {
-            above += key > cut ? 1 : 0;
-        }
-
-        int ties = job->PerToken - above;
+        (uint cut, int ties) = job->PerToken <= 0 ? (uint.MaxValue, 0) : Largest(keys, job->PerToken);
         for (int i = 0; i < job->Count; i++)
         {
             if (row[i] > 0)
             {
-                uint key = BitConverter.SingleToUInt32Bits(row[i] * job->Scale[job->Latents[i]]);
+                uint key = BitConverter.SingleToUInt32Bits(row[i] * job->Scales[i]);
                 bool keep = key > cut || (key == cut && ties-- > 0);
                 row[i] = keep ? row[i] : 0;
             }
         }
     }
 
-    /// <summary>The rank-th largest key; the keys change their order. Halves the range by bits, from the top.</summary>
-    static uint Largest(Span<uint> keys, int rank)
+    /// <summary>
+    /// The rank-th largest key, and how many keys equal to it are among the rank largest. The keys are used up. One pass counts by the top bits,
+    /// the few keys of the bin that decides are halved bit by bit.
+    /// </summary>
+    static (uint Cut, int Ties) Largest(Span<uint> keys, int rank)
     {
-        for (uint bit = 1u << 30; bit != 0 && keys.Length > 1; bit >>= 1)
+        const int Shift = 20;
+        Span<int> bins = stackalloc int[1 << (31 - Shift)];
+        bins.Clear();
+        foreach (uint key in keys)
+        {
+            bins[(int)(key >> Shift)]++;
+        }
+
+        int bin = bins.Length - 1;
+        for (; bin > 0 && bins[bin] < rank; bin--)
+        {
+            rank -= bins[bin];
+        }
+
+        int some = 0;
+        for (int i = 0; i < keys.Length; i++)
+        {
+            uint key = keys[i];
+            keys[some] = key;
+            some += key >> Shift == bin ? 1 : 0;
+        }
+
+        keys = keys[..some];
+        for (uint bit = 1u << (Shift - 1); bit != 0 && keys.Length > 1; bit >>= 1)
         {
             // Keys with the bit set first.
             int set = 0;
@@ -195,7 +218,7 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
             }
         }
 
-        return keys[0];
+        return (keys[0], rank);
     }
 
     static void List(void* state, int task, int worker)
@@ -242,6 +265,7 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
         public float* Scale;
         public float* Weights;
         public float* Biases;
+        public float* Scales;
         public float* Codes;
         public uint* Keys;
         public int* Start;

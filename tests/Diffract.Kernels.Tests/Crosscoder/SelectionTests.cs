@@ -16,7 +16,7 @@ public sealed class SelectionTests
     ];
 
     [Theory]
-    [MemberData(nameof(BackendsUnderTest.Names), MemberType = typeof(BackendsUnderTest))]
+    [MemberData(nameof(BackendsUnderTest.CpuNames), MemberType = typeof(BackendsUnderTest))]
     public void Every_rule_keeps_the_pairs_of_the_plain_formula(string name)
     {
         using IBackend backend = BackendsUnderTest.Create(name);
@@ -73,7 +73,7 @@ public sealed class SelectionTests
     }
 
     [Theory]
-    [MemberData(nameof(BackendsUnderTest.Names), MemberType = typeof(BackendsUnderTest))]
+    [MemberData(nameof(BackendsUnderTest.CpuNames), MemberType = typeof(BackendsUnderTest))]
     public void Dead_latents_are_ranked_token_by_token(string name)
     {
         using IBackend backend = BackendsUnderTest.Create(name);
