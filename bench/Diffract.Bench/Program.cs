@@ -24,8 +24,11 @@ switch (names.FirstOrDefault())
     case "step":
         TrainStepBench.Run(table, path, threads);
         break;
+    case "harvest":
+        HarvestBench.Run(table, path, threads);
+        break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step | harvest [--save]");
         return 2;
 }
 

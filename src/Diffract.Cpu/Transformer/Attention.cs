@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
@@ -21,6 +22,9 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
 
     /// <summary>The widest panel of any tile.</summary>
     const int MaxColumns = 48;
+
+    /// <summary>The largest cap at which e^score and a sum of them stay far from the ends of single precision.</summary>
+    const float SafeCap = 60;
 
     HostBuffer _scratch = new(ElementType.Float32, 16);
 
@@ -161,33 +165,31 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
 
     /// <summary>
     /// Turns scores into e^(score - largest) between <paramref name="low"/> and <paramref name="high"/> (both included), zeros elsewhere up to <paramref name="used"/>; returns their sum.
+    /// Scores under a cap need no largest: they cannot overflow.
     /// </summary>
     static float Softmax(float* s, int low, int high, int used, float scale, float cap)
     {
-        Vector256<int> lanes = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7), from = Vector256.Create(low), to = Vector256.Create(high);
-        Vector256<float> hidden = Vector256.Create(float.NegativeInfinity), largest = hidden;
-        Vector256<float> factor = Vector256.Create(cap > 0 ? scale / cap : scale), capped = Vector256.Create(cap);
         int begin = low & ~7;
-        for (int j = begin; j <= high; j += 8)
+        Vector256<float> largest = Vector256<float>.Zero, sum = Vector256<float>.Zero;
+        if (cap is not (> 0 and <= SafeCap))
         {
-            Vector256<float> x = Vector256.Load(s + j) * factor;
-            if (cap > 0)
+            largest = Vector256.Create(float.NegativeInfinity);
+            for (int j = begin; j <= high; j += 8)
             {
-                x = VectorMath.Tanh(x) * capped;
+                Vector256<float> x = Score(s + j, scale, cap, j, low, high);
+                largest = Vector256.MaxNative(largest, x);
+                x.Store(s + j);
             }
 
-            Vector256<int> key = lanes + Vector256.Create(j);
-            Vector256<float> seen = (Vector256.GreaterThanOrEqual(key, from) & Vector256.LessThanOrEqual(key, to)).AsSingle();
-            x = Vector256.ConditionalSelect(seen, x, hidden);
-            largest = Vector256.Max(largest, x);
-            x.Store(s + j);
+            largest = Vector256.Create(VectorMath.Max(largest));
+            // Scaled and capped already.
+            (scale, cap) = (1, 0);
         }
 
-        Vector256<float> max = Vector256.Create(VectorMath.Max(largest)), sum = Vector256<float>.Zero;
         int end = begin;
         for (; end <= high; end += 8)
         {
-            Vector256<float> e = VectorMath.Exp(Vector256.Load(s + end) - max);
+            Vector256<float> e = VectorMath.Exp(Score(s + end, scale, cap, end, low, high) - largest);
             sum += e;
             e.Store(s + end);
         }
@@ -199,6 +201,17 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
         }
 
         return VectorMath.Sum(sum);
+    }
+
+    /// <summary>Eight scores, scaled and capped; those outside low .. high become -∞.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static Vector256<float> Score(float* s, float scale, float cap, int j, int low, int high)
+    {
+        Vector256<float> x = Vector256.Load(s);
+        x = cap > 0 ? VectorMath.Tanh(x * Vector256.Create(scale / cap)) * Vector256.Create(cap) : x * Vector256.Create(scale);
+        Vector256<int> key = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7) + Vector256.Create(j);
+        Vector256<float> hidden = (Vector256.LessThan(key, Vector256.Create(low)) | Vector256.GreaterThan(key, Vector256.Create(high))).AsSingle();
+        return Vector256.ConditionalSelect(hidden, Vector256.Create(float.NegativeInfinity), x);
     }
 
     static void Scale(float* x, float factor, int count, float* y)

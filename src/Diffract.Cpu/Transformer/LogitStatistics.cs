@@ -121,7 +121,7 @@ static unsafe class LogitStatistics
         int v = 0;
         for (; v <= n - 8; v += 8)
         {
-            largest = Vector256.Max(largest, Vector256.Load(x + v));
+            largest = Vector256.MaxNative(largest, Vector256.Load(x + v));
         }
 
         float max = VectorMath.Max(largest);

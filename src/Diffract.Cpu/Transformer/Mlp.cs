@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
@@ -186,6 +187,7 @@ sealed unsafe class Mlp(CpuPath path, WorkerPool pool, MatrixProduct product) : 
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     static Vector256<float> Activate(Vector256<float> x, Vector256<float> up, Vector256<float> linear, Vector256<float> cubic)
     {
         Vector256<float> y = x * Vector256.FusedMultiplyAdd(x * x, cubic, linear);

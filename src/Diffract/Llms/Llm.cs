@@ -11,7 +11,7 @@ namespace Diffract.Llms;
 public sealed class Llm : IDisposable
 {
     /// <summary>Tokens that pass through the blocks together, whole sequences: what lies between two operations then stays in the processor's caches.</summary>
-    const int ChunkTokens = 512;
+    const int ChunkTokens = 1024;
 
     readonly IBackend _backend;
     readonly ITransformerKernels _kernels;
