@@ -10,6 +10,7 @@ root.Subcommands.Add(EncodeCommand.Create());
 root.Subcommands.Add(EvidenceCommand.Create());
 root.Subcommands.Add(InterveneCommand.Create());
 root.Subcommands.Add(ForwardCommand.Create());
+root.Subcommands.Add(HarvestCommand.Create());
 
 ParseResult parse = root.Parse(args);
 

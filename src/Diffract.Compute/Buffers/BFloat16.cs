@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Diffract.Compute.Buffers;
 
@@ -24,7 +25,16 @@ public static class BFloat16
 
     public static void Widen(ReadOnlySpan<ushort> source, Span<float> target)
     {
-        for (int i = 0; i < source.Length; i++)
+        ArgumentOutOfRangeException.ThrowIfLessThan(target.Length, source.Length);
+        int i = 0;
+        for (; i <= source.Length - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+        {
+            (Vector256<uint> lower, Vector256<uint> upper) = Vector256.Widen(Vector256.Create(source[i..]));
+            (lower << 16).AsSingle().CopyTo(target[i..]);
+            (upper << 16).AsSingle().CopyTo(target[(i + Vector256<uint>.Count)..]);
+        }
+
+        for (; i < source.Length; i++)
         {
             target[i] = ToSingle(source[i]);
         }
@@ -32,9 +42,24 @@ public static class BFloat16
 
     public static void Round(ReadOnlySpan<float> source, Span<ushort> target)
     {
-        for (int i = 0; i < source.Length; i++)
+        ArgumentOutOfRangeException.ThrowIfLessThan(target.Length, source.Length);
+        int i = 0;
+        for (; i <= source.Length - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+        {
+            Vector256<uint> lower = Round(Vector256.Create(source[i..])), upper = Round(Vector256.Create(source[(i + Vector256<float>.Count)..]));
+            Vector256.Narrow(lower, upper).CopyTo(target[i..]);
+        }
+
+        for (; i < source.Length; i++)
         {
             target[i] = FromSingle(source[i]);
         }
+    }
+
+    static Vector256<uint> Round(Vector256<float> values)
+    {
+        Vector256<uint> bits = values.AsUInt32(), upper = bits >>> 16;
+        Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + (upper & Vector256<uint>.One)) >>> 16;
+        return Vector256.ConditionalSelect(Vector256.Equals(values, values).AsUInt32(), rounded, upper | Vector256.Create(0x40u));
     }
 }

@@ -1,0 +1,39 @@
+using System.CommandLine;
+using Diffract.Activations;
+using Diffract.Compute.Buffers;
+using Diffract.Runs;
+
+namespace Diffract.Cli.Commands;
+
+/// <summary><c>diffract harvest</c>: the activations of both models over a run's tokens.</summary>
+static class HarvestCommand
+{
+    public static Command Create()
+    {
+        Command command = new("harvest", "Runs both models over the tokens of a run and stores the residual after one block. Stopped, it goes on with the next shard when called again.");
+        Argument<string> run = new("run") { Description = "Run folder with tokens." };
+        Option<int?> layer = new("--layer") { Description = "Block, from 0, whose output is stored. Default: half the blocks, rounded down." };
+        Option<string> storage = new("--storage") { Description = "How activations are stored: bf16 or f32.", DefaultValueFactory = _ => "bf16" };
+        Option<bool> fresh = new("--fresh") { Description = "Throw away the activations of this layer that are there." };
+        command.Arguments.Add(run);
+        foreach (Option option in (Option[])[layer, storage, fresh])
+        {
+            command.Options.Add(option);
+        }
+
+        new CommonOptions().Run(command, (parse, backend, progress, stop) => HarvestStage.Run(
+            new StageContext(RunFolder.Open(parse.GetValue(run)!), backend, progress, parse.GetValue(fresh), stop),
+            new HarvestSettings
+            {
+                Layer = parse.GetValue(layer),
+                Storage = parse.GetValue(storage) switch
+                {
+                    "bf16" => ElementType.BFloat16,
+                    "f32" => ElementType.Float32,
+                    string other => throw DiffractException.Argument($"--storage {other} is unknown; wanted bf16 or f32"),
+                    null => ElementType.BFloat16,
+                },
+            }));
+        return command;
+    }
+}

@@ -1,0 +1,19 @@
+using Diffract.Compute.Buffers;
+
+namespace Diffract.Activations;
+
+/// <summary>What the harvest stage is asked for.</summary>
+public sealed record HarvestSettings
+{
+    /// <summary>0-based block whose output is stored; null: half the blocks, rounded down.</summary>
+    public int? Layer { get; init; }
+
+    /// <summary>bfloat16 or float32.</summary>
+    public ElementType Storage { get; init; } = ElementType.BFloat16;
+
+    /// <summary>A shard ends with the document before the one that would exceed so many tokens.</summary>
+    public int ShardTokens { get; init; } = 65_536;
+
+    /// <summary>Tokens that pass through a model together; changes the speed, never the result.</summary>
+    public int BatchTokens { get; init; } = 4096;
+}

@@ -1,0 +1,211 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Diffract.Compute.Buffers;
+using Diffract.Formats;
+using Diffract.Llms;
+using Diffract.Runs;
+using Diffract.Tokens;
+
+namespace Diffract.Activations;
+
+/// <summary>
+/// The harvest stage: both models over the tokens of the run, the residual after one block into <c>activations/&lt;layer&gt;/</c>. Each shard is written whole while the next is computed; called again, the
+/// stage goes on with the first shard that is missing, and ends with the same bytes.
+/// </summary>
+public static class HarvestStage
+{
+    public static void Run(StageContext context, HarvestSettings settings)
+    {
+        if (settings.Storage is not (ElementType.BFloat16 or ElementType.Float32))
+        {
+            throw DiffractException.Argument($"--storage {settings.Storage} is unknown; wanted bf16 or f32");
+        }
+
+        using TokenStore tokens = TokenStore.Open(context.Run);
+        (string Name, string Folder)[] models = [("base", tokens.BaseModel), ("chat", tokens.ChatModel)];
+        LlmConfig[] configs = [.. models.Select(m => LlmConfig.Load(m.Folder))];
+        int blocks = configs.Min(c => c.Layers), layer = settings.Layer ?? blocks / 2;
+        if (layer < 0 || layer >= blocks)
+        {
+            throw DiffractException.Argument($"--layer {layer} is out of range; wanted 0 to {blocks - 1}, the models have {blocks} blocks");
+        }
+
+        CheckCheckpoints(context, tokens, models);
+        List<ShardPlan> shards = ShardPlan.Of(tokens.Documents, settings.ShardTokens);
+        int e = configs.Sum(c => c.Width);
+        string folder = context.Run.Activations(layer);
+        Sizes sizes = Sizes.Of(context, settings, shards, models, layer, blocks, e, folder);
+        sizes.Check(context.Run.Root);
+        StageManifest plan = new()
+        {
+            Stage = "harvest",
+            Settings = new JsonObject
+            {
+                ["layer"] = layer,
+                ["storage"] = settings.Storage == ElementType.BFloat16 ? "bf16" : "f32",
+                ["shardTokens"] = settings.ShardTokens,
+                ["widths"] = ActivationStore.Numbers(configs.Select(c => c.Width)),
+            },
+            Inputs = { ["tokens"] = tokens.Manifest.Fingerprint() },
+        };
+        if (context.AlreadyDone(folder, plan))
+        {
+            context.Progress.Done("harvest", $"activations of layer {layer} are there already");
+            return;
+        }
+
+        Stopwatch clock = Stopwatch.StartNew();
+        using Harvester harvester = new(context.Backend, tokens, models, layer, settings.BatchTokens);
+        Work work = new(context, settings, folder, shards, e, harvester);
+        work.Announce(sizes, layer, configs, tokens.Tokens);
+        work.Run(tokens.Tokens);
+        work.Statistics([.. configs.Select(c => c.Width)]);
+        double rate = work.Computed / clock.Elapsed.TotalSeconds;
+        JsonObject facts = new() { ["rows"] = tokens.Tokens, ["e"] = e, ["shards"] = shards.Count, ["computedTokens"] = work.Computed, ["tokensPerSecond"] = rate };
+        context.Finish(folder, plan with { Outputs = work.Outputs, Facts = facts, Seconds = clock.Elapsed.TotalSeconds });
+        context.Progress.Done("harvest", string.Create(CultureInfo.InvariantCulture, $"{tokens.Tokens:N0} tokens of {models.Length} models at layer {layer}, {rate:N0} tokens/s"));
+    }
+
+    /// <summary>The models must be those that the tokens were made for.</summary>
+    static void CheckCheckpoints(StageContext context, TokenStore tokens, (string Name, string Folder)[] models)
+    {
+        foreach ((string name, string modelFolder) in models)
+        {
+            string made = (string)tokens.Manifest.Settings[name]!["checkpoint"]!, now = CheckpointSeal.Of(modelFolder);
+            if (made != now)
+            {
+                throw new DiffractException(
+                    $"the {name} checkpoint {modelFolder} has changed since `tokenize`: its seal was {made}, now {now}; put the old one back, or run `diffract tokenize {Path.GetFileName(context.Run.Root)} --fresh` with the new one");
+            }
+        }
+    }
+
+    /// <summary>What the harvest takes.</summary>
+    sealed record Sizes(long Bytes, long MissingBytes, long Memory)
+    {
+        public static Sizes Of(StageContext context, HarvestSettings settings, List<ShardPlan> shards, (string Name, string Folder)[] models, int layer, int blocks, int e, string folder)
+        {
+            long rowBytes = (long)e * settings.Storage.Size();
+            long bytes = shards.Sum(s => s.Rows * rowBytes);
+            long there = shards.Select(s => new FileInfo(Path.Combine(folder, s.FileName))).Where(f => f.Exists).Sum(f => f.Length);
+            long weights = models.Sum(m => CheckpointFiles.Weights(m.Folder).Sum(f => new FileInfo(f).Length)) * (layer + 1) / blocks;
+            return new Sizes(bytes, Math.Max(0, bytes - there), weights + (2 * shards.Max(s => s.Rows) * rowBytes) + ((long)settings.BatchTokens * e * 8));
+        }
+
+        public void Check(string root)
+        {
+            long free = Free(root), memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+            if (MissingBytes > free)
+            {
+                throw new DiffractException($"the disk is too small: activations need {Size(MissingBytes)} more, {root} has {Size(free)} free; free some space, cap --tokens at tokenize, or store bf16");
+            }
+
+            if (Memory > memory)
+            {
+                throw new DiffractException($"the memory is too small: the harvest needs about {Size(Memory)}, there are {Size(memory)}; choose an earlier --layer or a smaller model");
+            }
+        }
+
+        public static long Free(string root) => new DriveInfo(root).AvailableFreeSpace;
+
+        public static string Size(long bytes) => bytes < 10L << 30
+            ? string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(bytes / 1048576.0):N0} MiB")
+            : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1073741824.0:N1} GiB");
+    }
+
+    /// <summary>Computes the missing shards, each written while the next is computed.</summary>
+    sealed class Work(StageContext context, HarvestSettings settings, string folder, List<ShardPlan> shards, int e, Harvester harvester)
+    {
+        readonly RunningMoments _all = new(e);
+        readonly bool[] _there = FindShards(folder, shards, e, settings.Storage);
+
+        public Dictionary<string, FileSeal> Outputs { get; } = [];
+
+        /// <summary>Tokens computed now; the rest was there.</summary>
+        public long Computed { get; private set; }
+
+        public void Announce(Sizes sizes, int layer, LlmConfig[] configs, long tokens)
+        {
+            long left = shards.Where((_, i) => !_there[i]).Sum(s => (long)s.Rows);
+            string time = "nothing left to compute";
+            if (left > 0)
+            {
+                double rate = harvester.Probe(shards[Array.IndexOf(_there, false)].FirstDocument), seconds = left / rate;
+                time = string.Create(CultureInfo.InvariantCulture, $"about {(seconds < 120 ? $"{seconds:N0} s" : seconds < 7200 ? $"{seconds / 60:N0} min" : $"{seconds / 3600:N1} h")} at {rate:N0} tokens/s");
+            }
+
+            string there = left < tokens ? string.Create(CultureInfo.InvariantCulture, $" ({tokens - left:N0} are there already)") : "";
+            context.Progress.Line(string.Create(
+                CultureInfo.InvariantCulture,
+                $"harvest: output of block {layer} of {configs[0].Layers}, {tokens:N0} tokens{there}, widths {string.Join(" + ", configs.Select(c => c.Width))}, {(settings.Storage == ElementType.BFloat16 ? "bf16" : "f32")}"));
+            context.Progress.Line(
+                $"harvest: {Sizes.Size(sizes.Bytes)} on disk ({Sizes.Size(Sizes.Free(folder))} free), about {Sizes.Size(sizes.Memory)} of memory, {time}, {context.Backend.Description}");
+        }
+
+        public void Run(long tokens)
+        {
+            int most = shards.Max(s => s.Rows);
+            using HostBuffer first = new(settings.Storage, (long)most * e), second = new(settings.Storage, (long)most * e);
+            HostBuffer[] buffers = [first, second];
+            RunningMoments[] moments = [new(e), new(e)];
+            Task writing = Task.CompletedTask;
+            try
+            {
+                int turn = 0;
+                foreach (ShardPlan shard in shards)
+                {
+                    string path = Path.Combine(folder, shard.FileName);
+                    if (_there[shard.Number])
+                    {
+                        writing.GetAwaiter().GetResult();
+                        Outputs[shard.FileName] = AtomicFile.Seal(path);
+                        using ShardFile made = ShardFile.Open(path);
+                        _all.Merge(made.Moments());
+                        continue;
+                    }
+
+                    (HostBuffer rows_BE, RunningMoments moment) = (buffers[turn], moments[turn]);
+                    turn = 1 - turn;
+                    harvester.Fill(shard, rows_BE, moment, done => context.Progress.Report("harvest", shard.FirstRow + done, tokens, "tokens"), context.Stop);
+                    Computed += shard.Rows;
+                    writing.GetAwaiter().GetResult();
+                    _all.Merge(moment);
+                    writing = Task.Run(() => Outputs[shard.FileName] = ShardFile.Save(path, shard, rows_BE, e, moment));
+                }
+            }
+            finally
+            {
+                // A shard that is being written is finished, whatever stopped the next one.
+                writing.GetAwaiter().GetResult();
+            }
+        }
+
+        public void Statistics(int[] widths)
+        {
+            SafetensorsWriter writer = new();
+            writer.Metadata["count"] = _all.Count.ToString(CultureInfo.InvariantCulture);
+            int at = 0;
+            for (int m = 0; m < widths.Length; m++)
+            {
+                writer.Add($"model.{m}.mean", _all.Mean.AsMemory(at, widths[m]), widths[m]);
+                writer.Add($"model.{m}.variance", Array.ConvertAll(_all.Squares[at..(at + widths[m])], s => s / (_all.Count - 1)), widths[m]);
+                at += widths[m];
+            }
+
+            Outputs[ActivationStore.StatisticsFile] = writer.Save(Path.Combine(folder, ActivationStore.StatisticsFile));
+        }
+
+        static bool[] FindShards(string folder, List<ShardPlan> shards, int e, ElementType storage)
+        {
+            bool[] there = new bool[shards.Count];
+            foreach (ShardPlan shard in shards)
+            {
+                using ShardFile? file = ShardFile.TryOpen(Path.Combine(folder, shard.FileName), shard, e, storage);
+                there[shard.Number] = file is not null;
+            }
+
+            return there;
+        }
+    }
+}

@@ -1,0 +1,28 @@
+using Diffract.Tokens;
+
+namespace Diffract.Activations;
+
+/// <summary>One shard: whole documents FirstDocument .. FirstDocument + Documents - 1, rows FirstRow .. FirstRow + Rows - 1 of the store.</summary>
+sealed record ShardPlan(int Number, int FirstDocument, int Documents, long FirstRow, int Rows)
+{
+    public string FileName => $"shard_{Number:D5}.safetensors";
+
+    /// <summary>Cuts a store's documents into shards: a function of the documents and the shard size only.</summary>
+    public static List<ShardPlan> Of(IReadOnlyList<TokenDocument> documents, int shardTokens)
+    {
+        List<ShardPlan> shards = [];
+        for (int first = 0; first < documents.Count;)
+        {
+            int count = 0, rows = 0;
+            while (first + count < documents.Count && (count == 0 || rows + documents[first + count].Length <= shardTokens))
+            {
+                rows += documents[first + count++].Length;
+            }
+
+            shards.Add(new ShardPlan(shards.Count, first, count, documents[first].Start, rows));
+            first += count;
+        }
+
+        return shards;
+    }
+}

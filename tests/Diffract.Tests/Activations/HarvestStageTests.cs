@@ -1,0 +1,228 @@
+using Diffract.Activations;
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
+using Diffract.Llms;
+using Diffract.Runs;
+using Diffract.Tokens;
+
+namespace Diffract.Tests.Activations;
+
+public sealed class HarvestStageTests : IDisposable
+{
+    static readonly string Base = Path.Combine(GoldenFiles.Assets, "base"), Chat = Path.Combine(GoldenFiles.Assets, "chat");
+    readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Each_row_is_its_token_s_residual_in_both_models_whatever_the_batch()
+    {
+        RunFolder run = Tokenized();
+        Harvest(run, Settings(1) with { Storage = ElementType.Float32 });
+        using TokenStore tokens = TokenStore.Open(run);
+        using ActivationStore store = ActivationStore.Open(run, 1);
+        Assert.Equal((tokens.Tokens, 256, 1), (store.Rows, store.E, store.Layer));
+        Assert.Equal([0, 128, 256], store.ModelOffsets);
+        using IBackend backend = HarvestRuns.Backend();
+        using Llm chat = Llm.Load(Chat, backend, headNeeded: false);
+        foreach (TokenDocument d in (TokenDocument[])[tokens.Documents[0], tokens.Documents[^1]])
+        {
+            TokenBatch batch = new(d.Length, 1);
+            batch.Add(tokens.Ids(d));
+            Matrix resid_TD = Matrix.Host(d.Length, 128), acts_BE = Matrix.Host(d.Length, 256);
+            chat.RunTo(batch, 1, resid_TD);
+            store.Read(d.Start, d.Length, acts_BE);
+            for (int t = 0; t < d.Length; t++)
+            {
+                Assert.True(resid_TD.Row(t).SequenceEqual(acts_BE.Row(t)[128..]));
+            }
+        }
+    }
+
+    [Fact]
+    public void Bf16_is_the_rounded_value_and_the_statistics_are_those_before_rounding()
+    {
+        RunFolder run = Tokenized();
+        Harvest(run, Settings(0));
+        RunFolder other = Tokenized("other");
+        Harvest(other, Settings(0) with { Storage = ElementType.Float32 });
+        using ActivationStore rounded = ActivationStore.Open(run, 0), exact = ActivationStore.Open(other, 0);
+        (Matrix a_BE, Matrix b_BE) = (All(rounded), All(exact));
+        for (int r = 0; r < a_BE.Rows; r++)
+        {
+            for (int e = 0; e < a_BE.Columns; e++)
+            {
+                Assert.Equal(BFloat16.ToSingle(BFloat16.FromSingle(b_BE.Row(r)[e])), a_BE.Row(r)[e]);
+            }
+        }
+
+        (double[] mean_E, double[] variance_E) = rounded.Statistics();
+        Assert.Equal(exact.Statistics().Mean_E, mean_E);
+        foreach (int e in (int[])[0, 77, 200])
+        {
+            double[] column = [.. Enumerable.Range(0, b_BE.Rows).Select(r => (double)b_BE.Row(r)[e])];
+            double mean = column.Average(), variance = column.Sum(v => (v - mean) * (v - mean)) / (column.Length - 1);
+            Assert.Equal(mean, mean_E[e], 1e-10 * Math.Abs(mean) + 1e-10);
+            Assert.Equal(variance, variance_E[e], 1e-10 * variance);
+        }
+    }
+
+    [Fact]
+    public void A_stopped_harvest_goes_on_to_the_same_bytes()
+    {
+        RunFolder whole = Tokenized("whole"), stopped = Tokenized("stopped");
+        Harvest(whole, Settings(0));
+        using CancellationTokenSource stop = new();
+        Assert.ThrowsAny<OperationCanceledException>(() => Harvest(stopped, Settings(0), new StopAfter(stop, 700), stop: stop.Token));
+        string[] made = Directory.GetFiles(stopped.Activations(0), "shard_*.safetensors");
+        Assert.NotEmpty(made);
+        Assert.False(File.Exists(Path.Combine(stopped.Activations(0), StageManifest.FileName)));
+        Assert.Contains("harvest", Assert.Throws<DiffractException>(() => ActivationStore.Open(stopped, 0)).Message, StringComparison.Ordinal);
+
+        // A shard that lost its end is made again.
+        using (FileStream file = File.OpenWrite(made[0]))
+        {
+            file.SetLength(file.Length - 100);
+        }
+
+        Harvest(stopped, Settings(0));
+        string[] expected = [.. Directory.GetFiles(whole.Activations(0), "s*.safetensors").Order(StringComparer.Ordinal)];
+        Assert.True(expected.Length > 4);
+        Assert.All(expected, f => Assert.Equal(File.ReadAllBytes(f), File.ReadAllBytes(Path.Combine(stopped.Activations(0), Path.GetFileName(f)))));
+        Assert.Equal(StageManifest.TryLoad(whole.Activations(0))!.Outputs, StageManifest.TryLoad(stopped.Activations(0))!.Outputs);
+    }
+
+    [Fact]
+    public void Threads_and_batches_do_not_change_a_bit()
+    {
+        RunFolder a = Tokenized("a"), b = Tokenized("b");
+        Harvest(a, Settings(1), threads: 1);
+        Harvest(b, Settings(1) with { BatchTokens = 1500 }, threads: 3);
+        Assert.Equal(StageManifest.TryLoad(a.Activations(1))!.Fingerprint(), StageManifest.TryLoad(b.Activations(1))!.Fingerprint());
+    }
+
+    [Fact]
+    public void A_changed_checkpoint_is_refused()
+    {
+        string copy = HarvestRuns.Copy(Chat, Path.Combine(_folder.Path, "chat"));
+        RunFolder run = Tokenized(chat: copy);
+        using (FileStream file = File.Open(Path.Combine(copy, "model.safetensors"), FileMode.Open))
+        {
+            file.Position = file.Length - 1;
+            int last = file.ReadByte();
+            file.Position = file.Length - 1;
+            file.WriteByte((byte)(last ^ 1));
+        }
+
+        DiffractException e = Assert.Throws<DiffractException>(() => Harvest(run, Settings(0)));
+        Assert.Contains("the chat checkpoint", e.Message, StringComparison.Ordinal);
+        Assert.Contains("has changed since", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Nan_is_named_by_model_document_and_position()
+    {
+        // NaN in the embedding of the token at position 3 of the second document.
+        string copy = HarvestRuns.Copy(Base, Path.Combine(_folder.Path, "base"));
+        int id;
+        using (TokenStore tokens = TokenStore.Open(Tokenized("first")))
+        {
+            HashSet<int> before = [.. tokens.Ids(tokens.Documents[0]), .. tokens.Ids(tokens.Documents[1])[..3]];
+            int at = tokens.Ids(tokens.Documents[1]).ToArray().ToList().FindIndex(i => !before.Contains(i));
+            id = tokens.Ids(tokens.Documents[1])[at];
+            HarvestRuns.PutNan(Path.Combine(copy, "model.safetensors"), "model.embed_tokens.weight", id * 128L);
+            RunFolder run = Tokenized("second", baseModel: copy);
+            DiffractException e = Assert.Throws<DiffractException>(() => Harvest(run, Settings(0)));
+            Assert.Contains($"the base model's activations after block 0 are not finite at position {at} of document 1 (c2-0)", e.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(6)]
+    public void A_layer_out_of_range_is_a_bad_argument(int layer)
+    {
+        RunFolder run = Tokenized();
+        DiffractException e = Assert.Throws<DiffractException>(() => Harvest(run, Settings(layer)));
+        Assert.Equal(DiffractException.BadArguments, e.ExitCode);
+        Assert.Contains("wanted 0 to 5", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_truncated_a_damaged_and_a_stale_store_are_refused_by_name()
+    {
+        RunFolder run = Tokenized();
+        Harvest(run, Settings(0));
+        string shard = Path.Combine(run.Activations(0), "shard_00001.safetensors");
+        byte[] bytes = File.ReadAllBytes(shard);
+        File.WriteAllBytes(shard, bytes[..^1]);
+        Assert.Contains("activations/0/shard_00001.safetensors has", Assert.Throws<DiffractException>(() => ActivationStore.Open(run, 0)).Message, StringComparison.Ordinal);
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(shard, bytes);
+        Assert.Contains("activations/0/shard_00001.safetensors does not match its checksum", Assert.Throws<DiffractException>(() => ActivationStore.Open(run, 0)).Message, StringComparison.Ordinal);
+        Directory.Delete(run.Activations(0), recursive: true);
+
+        Harvest(run, Settings(0));
+        Directory.Delete(run.Tokens, recursive: true);
+        HarvestRuns.Tokenize(run, Base, Chat, tokens: 1500, seed: 1);
+        Assert.Contains("activations/0 is stale", Assert.Throws<DiffractException>(() => ActivationStore.Open(run, 0)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_plan_says_tokens_disk_memory_time_and_processor()
+    {
+        RunFolder run = Tokenized();
+        Lines lines = new();
+        Harvest(run, Settings(0), lines);
+        string text = string.Join('\n', lines.Text);
+        Assert.All((string[])["block 0 of 6", "tokens", "MiB on disk", "of memory", "tokens/s", "cpu ("], part => Assert.Contains(part, text, StringComparison.Ordinal));
+    }
+
+    static HarvestSettings Settings(int layer) => new() { Layer = layer, ShardTokens = 400 };
+
+    RunFolder Tokenized(string name = "run", string? baseModel = null, string? chat = null)
+    {
+        RunFolder run = RunFolder.Create(Path.Combine(_folder.Path, name));
+        HarvestRuns.Tokenize(run, baseModel ?? Base, chat ?? Chat, tokens: 2000, seed: 0);
+        return run;
+    }
+
+    static void Harvest(RunFolder run, HarvestSettings settings, IProgressSink? progress = null, int threads = 2, CancellationToken stop = default)
+    {
+        using IBackend backend = HarvestRuns.Backend(threads);
+        HarvestStage.Run(new StageContext(run, backend, progress ?? new SilentProgress(), Stop: stop), settings);
+    }
+
+    static Matrix All(ActivationStore store)
+    {
+        Matrix acts_BE = Matrix.Host((int)store.Rows, store.E);
+        store.Read(0, (int)store.Rows, acts_BE);
+        return acts_BE;
+    }
+
+    class Lines : IProgressSink
+    {
+        public List<string> Text { get; } = [];
+
+        public void Line(string text) => Text.Add(text);
+
+        public void Warn(string text) => Text.Add(text);
+
+        public virtual void Report(string what, long done, long total, string unit, string? note = null)
+        {
+        }
+
+        public void Done(string what, string summary) => Text.Add(summary);
+    }
+
+    sealed class StopAfter(CancellationTokenSource source, long tokens) : Lines
+    {
+        public override void Report(string what, long done, long total, string unit, string? note = null)
+        {
+            if (done >= tokens)
+            {
+                source.Cancel();
+            }
+        }
+    }
+}
