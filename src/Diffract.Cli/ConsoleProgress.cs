@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
+using Diffract.Reports;
 using Diffract.Runs;
+using Spectre.Console;
 
 namespace Diffract.Cli;
 
@@ -76,6 +78,32 @@ sealed class ConsoleProgress : IProgressSink
             Console.Out.WriteLine($"{what}: {summary}");
             _what = null;
         }
+    }
+
+    /// <summary>The end of a run: a row a crosscoder, what was found, and the path of the page last.</summary>
+    public static void Show(ReportOutcome outcome)
+    {
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out) });
+        if (Console.IsOutputRedirected)
+        {
+            // Nobody's window: leave the table as wide as it is.
+            console.Profile.Width = 200;
+        }
+
+        Table table = new() { Border = TableBorder.Simple };
+        table.AddColumns([.. outcome.Table.Header.Select((h, i) => i == 0 ? new TableColumn(Markup.Escape(h)) : new TableColumn(Markup.Escape(h)).RightAligned())]);
+        foreach (IReadOnlyList<string> row in outcome.Table.Rows)
+        {
+            table.AddRow([.. row.Select(Markup.Escape)]);
+        }
+
+        console.Write(table);
+        foreach (string line in outcome.Table.Lines)
+        {
+            Console.Out.WriteLine(line);
+        }
+
+        Console.Out.WriteLine(outcome.Path);
     }
 
     void Clear()

@@ -11,6 +11,7 @@ root.Subcommands.Add(EvidenceCommand.Create());
 root.Subcommands.Add(InterveneCommand.Create());
 root.Subcommands.Add(ForwardCommand.Create());
 root.Subcommands.Add(HarvestCommand.Create());
+root.Subcommands.Add(ReportCommand.Create());
 
 ParseResult parse = root.Parse(args);
 

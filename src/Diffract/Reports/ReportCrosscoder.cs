@@ -15,7 +15,7 @@ namespace Diffract.Reports;
 /// <param name="Missing">Why a part is missing, by section: norms, scaling, effects, cards, behaviours, latents, training.</param>
 public sealed record ReportCrosscoder(
     string Name,
-    ReportSettings Settings,
+    ReportSetup Settings,
     ReportNorms? Norms,
     ReportScaling? Scaling,
     InterventionResults? Effects,
@@ -42,7 +42,7 @@ public sealed record ReportCrosscoder(
 /// <param name="FveByModel">Pooled, by model.</param>
 /// <param name="Threshold">Selection threshold; NaN for L1.</param>
 /// <param name="ValidationTokens">Tokens behind the five numbers above.</param>
-public sealed record ReportSettings(
+public sealed record ReportSetup(
     string Kind, bool Loaded, int Latents, int? K, double? Mu, long? Steps, int? Batch, double? LearningRate, int? Seed,
     double L0, double DeadShare, double FvePooled, double FveMeanOfBatches, IReadOnlyList<double> FveByModel, double Threshold, long ValidationTokens);
 

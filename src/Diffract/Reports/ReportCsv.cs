@@ -29,7 +29,7 @@ public static class ReportCsv
             .. report.Comparison.Models.Select(m => "fve_" + m.Name), "threshold", "validation_tokens"]);
         foreach (ReportCrosscoder c in report.Crosscoders)
         {
-            ReportSettings s = c.Settings;
+            ReportSetup s = c.Settings;
             table.Add([
                 c.Name, s.Kind, s.Loaded, s.Latents, s.K, s.Mu, s.Steps, s.Batch, s.LearningRate, s.Seed, s.L0, s.DeadShare, s.FvePooled, s.FveMeanOfBatches,
                 .. report.Comparison.Models.Select((_, m) => (object?)(m < s.FveByModel.Count ? s.FveByModel[m] : null)), s.Threshold, s.ValidationTokens]);

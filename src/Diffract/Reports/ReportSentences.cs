@@ -85,7 +85,7 @@ static class ReportSentences
     static IReadOnlyList<string> Latents(IReadOnlyList<ReportCrosscoder> crosscoders)
         => [.. crosscoders.Select(c => c.Latents.Count == 0
             ? $"{Label(c)}: {Missing(c, "latents")}."
-            : $"{Label(c)}: {Counted(c.Latents.Count, "latent")}, {Count(c.Latents.Count(l => l.Dead))} of them never fired on the held-out text.")];
+            : $"{Label(c)}: {Counted(c.Latents.Count, "latent")}, {Count(c.Latents.Count(l => l.Dead))} of them dead (fewer than 10 held-out tokens).")];
 
     static IReadOnlyList<string> Training(IReadOnlyList<ReportCrosscoder> crosscoders)
         => [.. crosscoders.Select(c =>

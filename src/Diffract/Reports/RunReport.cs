@@ -1,3 +1,5 @@
+using Diffract.Runs;
+
 namespace Diffract.Reports;
 
 /// <summary>
@@ -14,6 +16,13 @@ public sealed record RunReport(
 {
     /// <summary>Version of the record's layout, as docs/formats.md describes it.</summary>
     public int Format { get; init; } = 1;
+
+    /// <summary>Reads the stage folders of a run.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="names">Crosscoders to show, in this order; none: all of the layer.</param>
+    /// <param name="layer">The layer; null: that of the crosscoders, when they agree.</param>
+    /// <exception cref="DiffractException">There is no crosscoder, or a stage is stale or damaged.</exception>
+    public static RunReport Build(RunFolder run, IReadOnlyList<string>? names = null, int? layer = null) => RunReader.Read(run, names ?? [], layer).Report;
 
     /// <summary>Puts the parts together and writes every sentence from their numbers.</summary>
     /// <param name="title">One line.</param>

@@ -20,7 +20,7 @@ public sealed record TerminalTable(IReadOnlyList<string> Header, IReadOnlyList<I
 
     static List<string> Row(RunReport report, ReportCrosscoder c)
     {
-        ReportSettings s = c.Settings;
+        ReportSetup s = c.Settings;
         List<string> row =
         [
             ReportWords.Label(c), Count(s.Latents),

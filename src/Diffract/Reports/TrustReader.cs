@@ -1,0 +1,146 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Diffract.Runs;
+using Diffract.Tokens;
+using static Diffract.Reports.ReportNumbers;
+
+namespace Diffract.Reports;
+
+/// <summary>Section 9: what the numbers rest on, what was left out, how to make the run again.</summary>
+sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyList<string> names, IReadOnlyList<(string Folder, StageManifest Manifest)> stages)
+{
+    public ReportTrust Read(IReadOnlyList<ReportCrosscoder> crosscoders)
+        => new(
+            Facts(crosscoders),
+            [.. stages.Select(s => new ReportStageRow(s.Folder, s.Manifest.Fingerprint(), s.Manifest.Finished, s.Manifest.Seconds, s.Manifest.Version, s.Manifest.Backend))],
+            Commands(), Skipped(crosscoders), Limits(crosscoders), References);
+
+    static IReadOnlyList<string> References { get; } =
+    [
+        "Minder, Dumas et al.: Overcoming Sparsity Artifacts in Crosscoders to Interpret Chat-Tuning. arXiv 2504.02922.",
+        "Lindsey et al.: Sparse Crosscoders for Cross-Layer Features and Model Diffing. Transformer Circuits, 2024.",
+        "Bussmann et al.: BatchTopK Sparse Autoencoders. arXiv 2412.06410.",
+    ];
+
+    List<ReportFact> Facts(IReadOnlyList<ReportCrosscoder> crosscoders)
+    {
+        List<ReportFact> facts =
+        [
+            new("program", "Diffract " + string.Join(", ", stages.Select(s => s.Manifest.Version).Distinct(StringComparer.Ordinal))),
+            new("kernels", string.Join("; ", stages.Select(s => s.Manifest.Backend).Where(b => b.Length > 0).Distinct(StringComparer.Ordinal))),
+            new("time", $"{Count((long)Math.Round(stages.Sum(s => s.Manifest.Seconds)))} s of work in {Counted(stages.Count, "stage")}"),
+            new("seeds", string.Join(", ", [$"splits {tokens.Seed}", .. crosscoders.Where(c => c.Settings.Seed is not null).Select(c => $"{c.Name} {c.Settings.Seed}")])),
+            new("context", $"documents cut after {Counted(tokens.Context, "token")}"),
+            new("base model", Checkpoint("base", tokens.BaseModel)),
+            new("chat model", Checkpoint("chat", tokens.ChatModel)),
+        ];
+        foreach (string source in (string[])["text", "chats"])
+        {
+            facts.AddRange(Files(source).Select(f => new ReportFact(source, $"{Path.GetFileName(f.Text("file") ?? "")}, {Count(f.Integer("bytes") ?? 0)} bytes, XXH128 {f.Text("xxh128")}")));
+        }
+
+        facts.RemoveAll(f => f.Value.Length == 0);
+        return facts;
+    }
+
+    string Checkpoint(string role, string folder)
+        => $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(folder))}, XXH128 {(tokens.Manifest.Settings[role] as JsonObject)?.Text("checkpoint")}";
+
+    IEnumerable<JsonObject> Files(string source) => tokens.Manifest.Settings[source] is JsonArray files ? files.OfType<JsonObject>() : [];
+
+    List<string> Commands()
+    {
+        string folder = Quote(run.Root);
+        JsonObject t = tokens.Manifest.Settings;
+        List<string> commands =
+        [
+            $"diffract tokenize {folder} --base {Quote(tokens.BaseModel)} --chat {Quote(tokens.ChatModel)}{Sources("text")}{Sources("chats")}{Given("--tokens", t.Text("maxTokens"))} --context {tokens.Context} --seed {tokens.Seed}",
+            $"diffract harvest {folder} --layer {layer}{Given("--storage", Stage($"activations/{layer}")?.Settings.Text("storage"))}",
+        ];
+        foreach (string name in names)
+        {
+            StageManifest made = Stage("crosscoders/" + name)!;
+            if (made.Settings.Integer("steps") is not null)
+            {
+                commands.Add($"diffract train {folder} --layer {layer} --name {name}{string.Concat(TrainOptions.Select(o => Given(o.Option, made.Settings.Text(o.Key))))}");
+            }
+
+            commands.AddRange(((string[])["latents", "scaling", "evidence"]).Where(s => Stage($"{s}/{name}") is not null).Select(s => $"diffract {(s == "scaling" ? "scale" : s)} {folder} --name {name}"));
+        }
+
+        return [.. commands, $"diffract report {folder} --layer {layer}"];
+    }
+
+    static readonly (string Option, string Key)[] TrainOptions =
+    [
+        ("--kind", "kind"), ("--latents", "latents"), ("--k", "k"), ("--mu", "mu"), ("--steps", "steps"), ("--batch", "batch"), ("--lr", "learningRate"), ("--warmup", "warmup"), ("--decay-start", "decayStart"),
+        ("--loss", "loss"), ("--clip", "clip"), ("--k-aux", "kAux"), ("--aux-alpha", "auxAlpha"), ("--dead-after", "deadAfter"), ("--threshold-from", "thresholdFrom"), ("--threshold-beta", "thresholdBeta"),
+        ("--seed", "seed"),
+    ];
+
+    StageManifest? Stage(string folder) => stages.FirstOrDefault(s => s.Folder == folder).Manifest;
+
+    string Sources(string source) => string.Concat(Files(source).Select(f => $" --{source} {Quote(f.Text("file") ?? "")}"));
+
+    static string Given(string option, string? value) => value is null or "null" ? "" : $" {option} {value}";
+
+    static string Quote(string path) => path.All(c => char.IsAsciiLetterOrDigit(c) || "/._-+=,:@%".Contains(c)) ? path : "'" + path.Replace("'", "'\\''", StringComparison.Ordinal) + "'";
+
+    List<string> Skipped(IReadOnlyList<ReportCrosscoder> crosscoders)
+    {
+        List<string> skipped = [];
+        if (tokens.Documents.All(d => d.Source != TextSource.Chat))
+        {
+            skipped.Add("No chats were given: interventions, behaviours and rates by role of a chat need them.");
+        }
+        else if (tokens.Documents.All(d => d.Source != TextSource.Document))
+        {
+            skipped.Add("No documents were given: what both models do with plain text is not looked at.");
+        }
+
+        if (tokens.Manifest.Facts.Integer("skippedChats") is > 0 and long passed)
+        {
+            JsonObject? first = (tokens.Manifest.Facts["skipped"] as JsonArray)?.OfType<JsonObject>().FirstOrDefault();
+            string example = first is null ? "" : $"; the first is {Path.GetFileName(first.Text("file") ?? "")} line {first.Text("line")}, which {first.Text("why")}";
+            skipped.Add($"{Counted(passed, "chat")} could not be used and {(passed == 1 ? "was" : "were")} passed over{example}.");
+        }
+
+        foreach (ReportCrosscoder c in crosscoders)
+        {
+            skipped.AddRange(c.Missing.OrderBy(m => m.Key, StringComparer.Ordinal).GroupBy(m => m.Value).Select(g => $"{ReportWords.Label(c)}: no {List([.. g.Select(m => Section(m.Key))])}, because {g.Key}."));
+            if (c.Settings.Kind == "BatchTopK" && double.IsNaN(c.Settings.Threshold))
+            {
+                skipped.Add($"{ReportWords.Label(c)} has no selection threshold: its codes were dense.");
+            }
+        }
+
+        return skipped;
+    }
+
+    static string Section(string key) => key switch
+    {
+        "norms" => "norms",
+        "scaling" => "Latent Scaling",
+        "effects" => "interventions",
+        "cards" => "examples",
+        "behaviours" => "behaviours",
+        "latents" => "table of latents",
+        _ => key,
+    };
+
+    static List<string> Limits(IReadOnlyList<ReportCrosscoder> crosscoders)
+    {
+        List<string> unexplained = [.. crosscoders.Where(c => double.IsFinite(c.Settings.FvePooled)).Select(c => $"{Percent(1 - c.Settings.FvePooled)} in {ReportWords.Label(c)}")];
+        string rest = unexplained.Count == 0 ? "" : $" ({List(unexplained)} of the variance)";
+        return
+        [
+            $"A crosscoder explains a part of the activations; what fine-tuning changed may lie in the rest{rest}, where no latent can show it.",
+            "Each crosscoder is one training: another seed or size finds other latents. The intervals cover text, not trainings.",
+            "The thresholds 0.2 and 0.5 are those of [1]; a latent within a standard error or two of them could fall on either side.",
+            "Examples show where a latent fires, not what it does; only section 4 changes anything inside the model.",
+            "Edits act at one layer. What later layers can rebuild, or what other layers hold, is not measured.",
+            "The best latent for a behaviour is the best of many, chosen on one half of the chats; shuffled labels pass through the same choice.",
+            string.Create(CultureInfo.InvariantCulture, $"Δ-norm classes and verdicts are names for ranges; {Counted(crosscoders.Sum(c => c.Scaling?.Verdicts.Undecided ?? 0), "chat-only latent")} fired too rarely to be judged."),
+        ];
+    }
+}
