@@ -140,8 +140,8 @@ public static class ReportWords
 
     public static EditResult? Find(ReportCrosscoder c, string edit, string subset = "all") => c.Effects?.Edits.FirstOrDefault(e => e.Edit == edit && e.Subset == subset);
 
-    /// <summary>"BatchTopK", or "BatchTopK (batchtopk-k32)" when the name says more than the kind.</summary>
-    public static string Label(ReportCrosscoder c) => string.Equals(c.Name, c.Settings.Kind, StringComparison.OrdinalIgnoreCase) ? c.Settings.Kind : $"{c.Settings.Kind} ({c.Name})";
+    /// <summary>"BatchTopK", or "BatchTopK “batchtopk-k32”" when the name says more than the kind.</summary>
+    public static string Label(ReportCrosscoder c) => string.Equals(c.Name, c.Settings.Kind, StringComparison.OrdinalIgnoreCase) ? c.Settings.Kind : $"{c.Settings.Kind} “{c.Name}”";
 
     public static string Missing(ReportCrosscoder c, string section) => c.Missing.TryGetValue(section, out string? why) ? why : "not there";
 

@@ -126,8 +126,8 @@ public sealed class ReportPageTests
     public void Missing_parts_are_said_in_their_places()
     {
         string text = Check(Dark, 1, 1280, charts: 2).GetProperty("text").GetString()!;
-        Assert.Contains("L1 (mine): the run has no held-out chats.", text, StringComparison.Ordinal);
-        Assert.Contains("L1 (mine): it was brought along, not trained here.", text, StringComparison.Ordinal);
+        Assert.Contains("L1 “mine”: the run has no held-out chats.", text, StringComparison.Ordinal);
+        Assert.Contains("L1 “mine”: it was brought along, not trained here.", text, StringComparison.Ordinal);
         Assert.DoesNotContain("undefined", text, StringComparison.Ordinal);
         Assert.DoesNotContain("NaN", text, StringComparison.Ordinal);
 

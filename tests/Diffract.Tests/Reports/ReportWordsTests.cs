@@ -10,7 +10,7 @@ public sealed class ReportWordsTests
     {
         Assert.Equal("3 of 40 latents that look chat-only by decoder norm survive Latent Scaling (both crosscoders together).", ReportFixture.Full().Answer.Headline);
         Assert.Equal("None found: of 12 latents that look chat-only by decoder norm (both crosscoders together), none survives Latent Scaling.", ReportFixture.NothingFound().Answer.Headline);
-        Assert.Equal("None found: of 6 latents that look chat-only by decoder norm (L1 (mine)), none survives Latent Scaling.", ReportFixture.Parts().Answer.Headline);
+        Assert.Equal("None found: of 6 latents that look chat-only by decoder norm (L1 “mine”), none survives Latent Scaling.", ReportFixture.Parts().Answer.Headline);
         Assert.Equal("Not decided: Latent Scaling has not been run on any crosscoder here.", ReportFixture.OnlyTrained().Answer.Headline);
     }
 

@@ -204,7 +204,6 @@ function effectRows(c, subset, metric) {
 function effects() {
   const s = $("effects");
   says("effects", R.says.effects);
-  s.append(el("p", { class: "note" }, "The chat model’s second half continues from edited activations; KL tells how far its predictions move from its own. “None” feeds it the base model’s activations: the gap. Each other bar puts something of the chat model back: its template tokens, all that the crosscoder’s latents hold, all that they miss (the error), or one half of the pool of latents with the highest Δ-norm. Lower is closer to the chat model; whiskers are 95% intervals by bootstrap over conversations."));
   const there = R.crosscoders.filter(c => c.effects);
   const panels = (parent, metric) => {
     for (const c of there) {
@@ -222,6 +221,7 @@ function effects() {
     }
   };
   if (there.length) {
+    s.append(el("p", { class: "note" }, "The chat model’s second half continues from edited activations; KL tells how far its predictions move from its own. “None” feeds it the base model’s activations: the gap. Each other bar puts something of the chat model back: its template tokens, all that the crosscoder’s latents hold, all that they miss (the error), or one half of the pool of latents with the highest Δ-norm. Lower is closer to the chat model; whiskers are 95% intervals by bootstrap over conversations."));
     panels(s, "kl");
     const nll = s.appendChild(toggled("The same for the loss (NLL)"));
     lazily(nll, () => panels(nll, "nll"));
@@ -262,7 +262,7 @@ function card(c, k, open) {
       list.append(el("div", {}, el("dt", {}, `fires on ${name}`), el("dd", {}, rate === null ? "–" : `${number(rate * 100, rate < 0.01 ? 3 : 2)}% of tokens`), el("span", { class: "meter" }, bar)));
     }
     list.append(el("div", {}, el("dt", {}, "template share"), el("dd", {}, percent(l.templateShare))), el("div", {}, el("dt", {}, "decoder cosine"), el("dd", {}, number(l.decCosine))),
-      el("div", {}, el("dt", {}, "decoder norm base, chat"), el("dd", {}, `${number(l.decBaseNorm, 3)}, ${number(l.decChatNorm, 3)}`)), el("div", {}, el("dt", {}, "held-out activations"), el("dd", {}, count(l.active))));
+      el("div", {}, el("dt", {}, "decoder norms"), el("dd", {}, `${number(l.decBaseNorm, 3)} base, ${number(l.decChatNorm, 3)} chat`)), el("div", {}, el("dt", {}, "held-out activations"), el("dd", {}, count(l.active))));
     const strongest = Math.max(l.maxActivation ?? 0, ...k.top.map(e => e.max));
     if (k.top.length) inside.append(el("p", { class: "note" }, "scaled activation 0", el("span", { class: "scale" }), `${number(strongest)} (its maximum); the strongest token is framed.`));
     else inside.append(el("p", { class: "missing" }, "No examples are shown for this latent."));
