@@ -12,6 +12,8 @@ root.Subcommands.Add(InterveneCommand.Create());
 root.Subcommands.Add(ForwardCommand.Create());
 root.Subcommands.Add(HarvestCommand.Create());
 root.Subcommands.Add(ReportCommand.Create());
+root.Subcommands.Add(LatentsCommand.Create());
+root.Subcommands.Add(ScaleCommand.Create());
 
 ParseResult parse = root.Parse(args);
 

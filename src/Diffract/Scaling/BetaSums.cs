@@ -48,6 +48,9 @@ public sealed class BetaSums : IDisposable
     public void Add(int block, SparseCode code, Matrix acts_BE, Matrix recon_BE)
         => _kernels.Accumulate(code, acts_BE, recon_BE, _directions_LD, _modelOffsets, _blocks[block]);
 
+    /// <summary>Lets <paramref name="read"/> fill in a block's sums, [L, 3 + 2M]; they stay zero when it says that it has none.</summary>
+    public bool Restore(int block, SumsReader read) => read(_blocks[block].Span<double>());
+
     /// <summary>[3 + 2M]: the sums of one latent in one block.</summary>
     public ReadOnlySpan<double> Block(int block, int latent) => _blocks[block].Span<double>().Slice(latent * Columns, Columns);
 

@@ -19,6 +19,8 @@ public sealed class GoldenScalingTests : IDisposable
     [Theory]
     [InlineData("l1", "reference")]
     [InlineData("batchtopk", "reference")]
+    [InlineData("l1", "cpu")]
+    [InlineData("batchtopk", "cpu")]
     public void Betas_are_those_of_the_reference_implementation(string dictionary, string device)
     {
         using IBackend backend = device == "cpu" ? new CpuBackend(CpuPaths.Best, 2) : new ReferenceBackend();
