@@ -35,8 +35,8 @@ public static class HarvestStage
         List<ShardPlan> shards = ShardPlan.Of(tokens.Documents, settings.ShardTokens);
         int e = configs.Sum(c => c.Width);
         string folder = context.Run.Activations(layer);
-        Sizes sizes = Sizes.Of(context, settings, shards, models, layer, blocks, e, folder);
-        sizes.Check(context.Run.Root);
+        HarvestNeeds needs = Needs(settings, shards, models, (layer + 1.0) / blocks, e, folder);
+        needs.Check(context.Run.Root, Free(context.Run.Root), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         StageManifest plan = new()
         {
             Stage = "harvest",
@@ -58,7 +58,7 @@ public static class HarvestStage
         Stopwatch clock = Stopwatch.StartNew();
         using Harvester harvester = new(context.Backend, tokens, models, layer, settings.BatchTokens);
         Work work = new(context, settings, folder, shards, e, harvester);
-        work.Announce(sizes, layer, configs, tokens.Tokens);
+        work.Announce(needs, layer, configs, tokens.Tokens);
         work.Run(tokens.Tokens);
         work.Statistics([.. configs.Select(c => c.Width)]);
         double rate = work.Computed / clock.Elapsed.TotalSeconds;
@@ -81,38 +81,19 @@ public static class HarvestStage
         }
     }
 
-    /// <summary>What the harvest takes.</summary>
-    sealed record Sizes(long Bytes, long MissingBytes, long Memory)
+    static HarvestNeeds Needs(HarvestSettings settings, List<ShardPlan> shards, (string Name, string Folder)[] models, double shareOfBlocks, int e, string folder)
     {
-        public static Sizes Of(StageContext context, HarvestSettings settings, List<ShardPlan> shards, (string Name, string Folder)[] models, int layer, int blocks, int e, string folder)
-        {
-            long rowBytes = (long)e * settings.Storage.Size();
-            long bytes = shards.Sum(s => s.Rows * rowBytes);
-            long there = shards.Select(s => new FileInfo(Path.Combine(folder, s.FileName))).Where(f => f.Exists).Sum(f => f.Length);
-            long weights = models.Sum(m => CheckpointFiles.Weights(m.Folder).Sum(f => new FileInfo(f).Length)) * (layer + 1) / blocks;
-            return new Sizes(bytes, Math.Max(0, bytes - there), weights + (2 * shards.Max(s => s.Rows) * rowBytes) + ((long)settings.BatchTokens * e * 8));
-        }
+        long rowBytes = (long)e * settings.Storage.Size();
+        long bytes = shards.Sum(s => s.Rows * rowBytes);
+        long there = shards.Select(s => new FileInfo(Path.Combine(folder, s.FileName))).Where(f => f.Exists).Sum(f => f.Length);
+        long weights = models.Sum(m => CheckpointFiles.Weights(m.Folder).Sum(f => new FileInfo(f).Length));
 
-        public void Check(string root)
-        {
-            long free = Free(root), memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-            if (MissingBytes > free)
-            {
-                throw new DiffractException($"the disk is too small: activations need {Size(MissingBytes)} more, {root} has {Size(free)} free; free some space, cap --tokens at tokenize, or store bf16");
-            }
-
-            if (Memory > memory)
-            {
-                throw new DiffractException($"the memory is too small: the harvest needs about {Size(Memory)}, there are {Size(memory)}; choose an earlier --layer or a smaller model");
-            }
-        }
-
-        public static long Free(string root) => new DriveInfo(root).AvailableFreeSpace;
-
-        public static string Size(long bytes) => bytes < 10L << 30
-            ? string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(bytes / 1048576.0):N0} MiB")
-            : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1073741824.0:N1} GiB");
+        // Two shards, since one is written while the next is computed, and both models' residuals twice.
+        long buffers = (2 * shards.Max(s => s.Rows) * rowBytes) + ((long)settings.BatchTokens * e * sizeof(float) * 2);
+        return new HarvestNeeds(bytes, Math.Max(0, bytes - there), (long)(weights * shareOfBlocks) + buffers);
     }
+
+    static long Free(string folder) => new DriveInfo(folder).AvailableFreeSpace;
 
     /// <summary>Computes the missing shards, each written while the next is computed.</summary>
     sealed class Work(StageContext context, HarvestSettings settings, string folder, List<ShardPlan> shards, int e, Harvester harvester)
@@ -125,7 +106,7 @@ public static class HarvestStage
         /// <summary>Tokens computed now; the rest was there.</summary>
         public long Computed { get; private set; }
 
-        public void Announce(Sizes sizes, int layer, LlmConfig[] configs, long tokens)
+        public void Announce(HarvestNeeds needs, int layer, LlmConfig[] configs, long tokens)
         {
             long left = shards.Where((_, i) => !_there[i]).Sum(s => (long)s.Rows);
             string time = "nothing left to compute";
@@ -140,7 +121,7 @@ public static class HarvestStage
                 CultureInfo.InvariantCulture,
                 $"harvest: output of block {layer} of {configs[0].Layers}, {tokens:N0} tokens{there}, widths {string.Join(" + ", configs.Select(c => c.Width))}, {(settings.Storage == ElementType.BFloat16 ? "bf16" : "f32")}"));
             context.Progress.Line(
-                $"harvest: {Sizes.Size(sizes.Bytes)} on disk ({Sizes.Size(Sizes.Free(folder))} free), about {Sizes.Size(sizes.Memory)} of memory, {time}, {context.Backend.Description}");
+                $"harvest: {HarvestNeeds.Size(needs.Bytes)} on disk ({HarvestNeeds.Size(Free(folder))} free), about {HarvestNeeds.Size(needs.Memory)} of memory, {time}, {context.Backend.Description}");
         }
 
         public void Run(long tokens)

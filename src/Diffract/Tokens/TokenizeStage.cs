@@ -56,7 +56,7 @@ public static class TokenizeStage
         Writer writer = new(context, settings, vocabulary, documents, chats);
         Dictionary<string, FileSeal> outputs = writer.Write(context.Run.Tokens);
         CheckSkips(chats);
-        CheckSplits(settings, writer.SplitTokens);
+        CheckSplits(settings, writer.SplitTokens, writer.UsedUp());
         context.Finish(context.Run.Tokens, plan with { Outputs = outputs, Facts = writer.Facts(), Seconds = clock.Elapsed.TotalSeconds });
         context.Progress.Done("tokenize", writer.Summary());
     }
@@ -145,7 +145,7 @@ public static class TokenizeStage
         }
     }
 
-    static void CheckSplits(TokenizeSettings settings, long[] tokens)
+    static void CheckSplits(TokenizeSettings settings, long[] tokens, string? usedUp)
     {
         double[] shares = [settings.TrainShare, settings.ScalingShare, settings.HeldOutShare];
         for (int s = 0; s < tokens.Length; s++)
@@ -153,7 +153,7 @@ public static class TokenizeStage
             if (tokens[s] < settings.LeastSplitTokens)
             {
                 throw new DiffractException(FormattableString.Invariant(
-                    $"{tokens.Sum()} tokens are too few for the splits: {Enum.GetName((Split)s)} got {tokens[s]}, wanted at least {settings.LeastSplitTokens}; give about {Math.Ceiling(settings.LeastSplitTokens / shares.Min() / 1000 * 1.2) * 1000} tokens or more (100000 for every stage to run)"));
+                    $"{tokens.Sum()} tokens are too few for the splits: {Enum.GetName((Split)s)} got {tokens[s]}, wanted at least {settings.LeastSplitTokens}; give about {Math.Ceiling(settings.LeastSplitTokens / shares.Min() / 1000 * 1.2) * 1000} tokens or more (100000 for every stage to run){(usedUp is null ? "" : $"; documents and chats are taken in equal shares, and the {usedUp} were used up first")}"));
             }
         }
     }
@@ -183,14 +183,21 @@ public static class TokenizeStage
             ["documentTokens"] = documents?.Tokens ?? 0,
             ["chatTokens"] = chats?.Tokens ?? 0,
             ["splitTokens"] = new JsonObject { ["train"] = SplitTokens[0], ["scaling"] = SplitTokens[1], ["heldOut"] = SplitTokens[2] },
+            ["usedUp"] = UsedUp(),
             ["skippedChats"] = chats?.Skipped ?? 0,
             ["skipped"] = chats?.Skips.DeepClone() ?? new JsonArray(),
         };
 
+        /// <summary>Where both are read: which ended while the other had more.</summary>
+        public string? UsedUp() => documents is null || chats is null ? null
+            : documents.Peek() is null && chats.Peek() is not null ? "documents"
+            : chats.Peek() is null && documents.Peek() is not null ? "chats"
+            : null;
+
         public string Summary()
             => string.Create(
                 System.Globalization.CultureInfo.InvariantCulture,
-                $"{_tokens:N0} tokens: {documents?.Taken ?? 0:N0} documents, {chats?.Taken ?? 0:N0} chats{(chats is { Skipped: > 0 } ? $" ({chats.Skipped} passed over)" : "")}; train {SplitTokens[0]:N0}, scaling {SplitTokens[1]:N0}, held out {SplitTokens[2]:N0}");
+                $"{_tokens:N0} tokens: {documents?.Taken ?? 0:N0} documents, {chats?.Taken ?? 0:N0} chats{(chats is { Skipped: > 0 } ? $" ({chats.Skipped} passed over)" : "")}; train {SplitTokens[0]:N0}, scaling {SplitTokens[1]:N0}, held out {SplitTokens[2]:N0}{(UsedUp() is { } which ? $"; all {which} used" : "")}");
 
         void Merge(Stream ids, Stream marks, Stream lines)
         {

@@ -178,6 +178,15 @@ public sealed class HarvestStageTests : IDisposable
         Assert.All((string[])["block 0 of 6", "tokens", "MiB on disk", "of memory", "tokens/s", "cpu ("], part => Assert.Contains(part, text, StringComparison.Ordinal));
     }
 
+    [Fact]
+    public void A_disk_or_memory_that_is_too_small_is_refused_with_both_sizes()
+    {
+        HarvestNeeds needs = new(Bytes: 3L << 30, MissingBytes: 2L << 30, Memory: 1L << 30);
+        needs.Check("/run", 2L << 30, 1L << 30);
+        Assert.Contains("2,048 MiB more, /run has 2,047 MiB free", Assert.Throws<DiffractException>(() => needs.Check("/run", 2047L << 20, 1L << 40)).Message, StringComparison.Ordinal);
+        Assert.Contains("about 1,024 MiB, there are 512 MiB", Assert.Throws<DiffractException>(() => needs.Check("/run", 1L << 40, 512L << 20)).Message, StringComparison.Ordinal);
+    }
+
     static HarvestSettings Settings(int layer) => new() { Layer = layer, ShardTokens = 400 };
 
     RunFolder Tokenized(string name = "run", string? baseModel = null, string? chat = null)

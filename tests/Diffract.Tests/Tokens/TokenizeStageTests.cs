@@ -72,6 +72,13 @@ public sealed class TokenizeStageTests : IDisposable
     }
 
     [Fact]
+    public void What_was_used_up_first_is_said()
+    {
+        string few = _folder.File("few.jsonl", """{"turns": [{"role": "user", "content": "What do owls eat?"}, {"role": "assistant", "content": "They eat mice and moths."}]}""");
+        Assert.Contains("the chats were used up first", Assert.Throws<DiffractException>(() => Run(Settings() with { Chats = [few] })).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_finished_stage_is_not_made_again_and_other_settings_are_refused()
     {
         RunFolder run = Run(Settings() with { MaxTokens = 40_000 });
