@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Diffract.Crosscoders;
 using Diffract.Evidence;
 using Diffract.Latents;
 using Diffract.Runs;
@@ -89,13 +90,22 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, long scali
     ReportSetup Settings(StageManifest made, bool loaded, int rows)
     {
         JsonObject s = made.Settings, f = made.Facts;
-        string kind = (s.Text("kind") ?? name).StartsWith("l1", StringComparison.OrdinalIgnoreCase) ? "L1" : "BatchTopK";
+        JsonObject published = Published();
+        bool l1 = s.Text("kind") is { } said ? said == "l1" : published.Text("dict_class") == "CrossCoder";
+        string kind = l1 ? "L1" : "BatchTopK";
         double threshold = f.Number("threshold");
         return new ReportSetup(
-            kind, loaded, (int)(s.Integer("latents") ?? f.Integer("latents") ?? rows), (int?)(s.Integer("k") ?? f.Integer("k")), Optional(s.Number("mu")), loaded ? null : s.Integer("steps"),
+            kind, loaded, (int)(s.Integer("latents") ?? published.Integer("dict_size") ?? rows), (int?)(s.Integer("k") ?? published.Integer("k")), Optional(s.Number("mu")), loaded ? null : s.Integer("steps"),
             loaded ? null : (int?)s.Integer("batch"), loaded ? null : Optional(s.Number("learningRate")), loaded ? null : (int?)s.Integer("seed"),
             f.Number("l0"), f.Number("deadShare"), f.Number("fvePooled"), f.Number("fveMeanOfBatches"), f.Numbers("fveByModel"),
             kind == "L1" || threshold < 0 ? double.NaN : threshold, f.Integer("validationTokens") ?? 0);
+    }
+
+    /// <summary>The published configuration: a crosscoder that was brought along has nothing else to say what it is.</summary>
+    JsonObject Published()
+    {
+        string path = Path.Combine(run.Crosscoder(name), CrosscoderFolder.ConfigFile);
+        return File.Exists(path) ? JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? [] : [];
     }
 
     static double? Optional(double value) => double.IsNaN(value) ? null : value;

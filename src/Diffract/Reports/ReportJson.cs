@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.Unicode;
+using Diffract.Evidence;
 
 namespace Diffract.Reports;
 
@@ -33,6 +34,14 @@ public static class ReportJson
         {
             IReadOnlyList<ReportLatent> rows = report.Crosscoders[i].Latents;
             crosscoders[i]!["label"] = ReportWords.Label(report.Crosscoders[i]);
+            if (crosscoders[i]!["behaviours"]?["rows"] is JsonArray behaviours)
+            {
+                for (int k = 0; k < behaviours.Count; k++)
+                {
+                    behaviours[k]!["tracks"] = BehaviourTracking.Tracks(report.Crosscoders[i].Behaviours!.Rows[k]);
+                }
+            }
+
             crosscoders[i]!["latents"] = Table(rows, Math.Min(latents ?? rows.Count, rows.Count));
         }
 

@@ -44,7 +44,4 @@ static class ReportNumbers
             1 => items[0],
             _ => string.Join(", ", items.Take(items.Count - 1)) + " and " + items[^1],
         };
-
-    /// <summary>"poor advice" becomes "Poor advice".</summary>
-    public static string Sentence(string text) => text.Length == 0 ? text : char.ToUpperInvariant(text[0]) + text[1..];
 }

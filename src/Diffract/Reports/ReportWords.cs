@@ -118,7 +118,7 @@ public static class ReportWords
                 : $"{Label(c)}: too few labelled chats to say which behaviours its latents track.";
         }
 
-        List<BehaviourRow> tracked = [.. measured.Where(Tracks).OrderByDescending(r => r.Auc!.Value)];
+        List<BehaviourRow> tracked = [.. measured.Where(BehaviourTracking.Tracks).OrderByDescending(r => r.Auc!.Value)];
         string chance = $"shuffled labels reach {Number(measured.Max(r => r.ShuffledHigh ?? 0.5))} at most in 95 of 100 cases";
         string chats = $" on {Counted(results.HeldOutChats, "held-out chat")}";
         if (!results.CandidatesAreSurvivors)
@@ -134,9 +134,6 @@ public static class ReportWords
     }
 
     static string Name(BehaviourRow r) => $"{r.Group}{(r.Against is null ? "" : $" against {r.Against}")} (latent {r.Latent}, AUC {WithInterval(r.Auc!)})";
-
-    /// <summary>The interval lies above what shuffled labels reach in 95 of 100 cases.</summary>
-    public static bool Tracks(BehaviourRow row) => row.Auc is { } auc && row.TooFew is null && auc.Low > Math.Max(0.5, row.ShuffledHigh ?? 0.5);
 
     public static EditResult? Find(ReportCrosscoder c, string edit, string subset = "all") => c.Effects?.Edits.FirstOrDefault(e => e.Edit == edit && e.Subset == subset);
 

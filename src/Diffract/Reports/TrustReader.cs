@@ -73,16 +73,16 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
 
     static readonly (string Option, string Key)[] TrainOptions =
     [
-        ("--kind", "kind"), ("--latents", "latents"), ("--k", "k"), ("--mu", "mu"), ("--steps", "steps"), ("--batch", "batch"), ("--lr", "learningRate"), ("--warmup", "warmup"), ("--decay-start", "decayStart"),
+        ("--preset", "preset"), ("--kind", "kind"), ("--latents", "latents"), ("--k", "k"), ("--mu", "mu"), ("--steps", "steps"), ("--batch", "batch"), ("--lr", "learningRate"), ("--warmup", "warmup"), ("--decay-start", "decayStart"),
         ("--loss", "loss"), ("--clip", "clip"), ("--k-aux", "kAux"), ("--aux-alpha", "auxAlpha"), ("--dead-after", "deadAfter"), ("--threshold-from", "thresholdFrom"), ("--threshold-beta", "thresholdBeta"),
-        ("--seed", "seed"),
+        ("--code-norm", "codeNorm"), ("--seed", "seed"),
     ];
 
     StageManifest? Stage(string folder) => stages.FirstOrDefault(s => s.Folder == folder).Manifest;
 
     string Sources(string source) => string.Concat(Files(source).Select(f => $" --{source} {Quote(f.Text("file") ?? "")}"));
 
-    static string Given(string option, string? value) => value is null or "null" ? "" : $" {option} {value}";
+    static string Given(string option, string? value) => value is null or "null" ? "" : $" {option} {value.ToLowerInvariant()}";
 
     static string Quote(string path) => path.All(c => char.IsAsciiLetterOrDigit(c) || "/._-+=,:@%".Contains(c)) ? path : "'" + path.Replace("'", "'\\''", StringComparison.Ordinal) + "'";
 

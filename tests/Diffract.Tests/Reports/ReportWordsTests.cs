@@ -45,13 +45,16 @@ public sealed class ReportWordsTests
     }
 
     [Fact]
-    public void A_behaviour_is_tracked_only_above_what_shuffled_labels_reach()
+    public void A_behaviour_is_named_only_above_what_shuffled_labels_reach()
     {
+        RunReport full = ReportFixture.Full();
+        ReportCrosscoder c = full.Crosscoders[0];
         BehaviourRow row = new("refusal", 3, new(0.7, 0.66, 0.74, 800), 0.71, 0.55, 0.65, 40, 41, 800, null, null, 1600, true, 0.95);
-        Assert.True(ReportWords.Tracks(row));
-        Assert.False(ReportWords.Tracks(row with { ShuffledHigh = 0.67 }));
-        Assert.False(ReportWords.Tracks(row with { Auc = new(0.52, 0.49, 0.55, 800), ShuffledHigh = 0.4 }));
-        Assert.False(ReportWords.Tracks(row with { TooFew = "too few" }));
+        BehaviourRow[] rows = [row, row with { Group = "story", ShuffledHigh = 0.67 }, row with { Group = "joke", Auc = new(0.52, 0.49, 0.55, 800), ShuffledHigh = 0.4 }];
+        RunReport told = RunReport.Tell(full.Title, full.Answer, full.Comparison, [c with { Behaviours = c.Behaviours! with { Rows = rows } }], full.Trust);
+        Assert.Equal(
+            "BatchTopK: the survivors track 1 of 3 behaviours on 3,150 held-out chats: refusal (latent 3, AUC 0.70 (0.66 to 0.74)) (shuffled labels reach 0.67 at most in 95 of 100 cases).",
+            Assert.Single(told.Says.Behaviours));
     }
 
     [Fact]

@@ -17,6 +17,7 @@ function el(tag, attributes = {}, ...children) {
 
 const count = n => (n === null || n === undefined ? "–" : n.toLocaleString("en-GB"));
 const interval = (e, f = number) => (!e || e.value === null ? "–" : e.low === null ? f(e.value) : `${f(e.value)} (${f(e.low)} to ${f(e.high)})`);
+const sentences = notes => notes.map(n => n[0].toUpperCase() + n.slice(1) + (/[.!?]$/.test(n) ? "" : ".")).join(" ");
 const tint = c => (c.settings.kind === "L1" ? "l1" : "batchtopk");
 const svgMark = (name, colour) => {
   const paths = { circle: "M5 0A5 5 0 1 1 4.99 0Z", diamond: "M5 0L10 5L5 10L0 5Z", triangle: "M5 0L10 10L0 10Z", square: "M0 0H10V10H0Z", cross: "M0 0L2 0L5 3L8 0L10 0L10 2L7 5L10 8L10 10L8 10L5 7L2 10L0 10L0 8L3 5L0 2Z", line: "M0 4H10V6H0Z", hollow: "M5 0A5 5 0 1 1 4.99 0ZM5 2A3 3 0 1 0 5.01 2Z" };
@@ -78,7 +79,7 @@ function answer() {
     const edit = name => c.effects?.edits.find(e => e.edit === name && e.subset === "all");
     const best = edit("replace_best_scaling"), worst = edit("replace_worst_scaling");
     const behaviours = c.behaviours?.rows.filter(r => r.auc && !r.tooFew) ?? [];
-    const tracked = c.behaviours?.candidatesAreSurvivors ? behaviours.filter(tracks) : [];
+    const tracked = c.behaviours?.candidatesAreSurvivors ? behaviours.filter(r => r.tracks) : [];
     box.append(el("div", { class: "finding" },
       el("div", { class: "who" }, markOf(c), c.label),
       all ? figure(count(all.chatOnly), `of ${count(all.chatOnly + all.baseOnly + all.shared + all.other)} latents look chat-only by norm`) : figure("–", c.missing.norms ?? "no latents"),
@@ -88,7 +89,6 @@ function answer() {
       behaviours.length ? figure(`${tracked.length}`, `of ${behaviours.length} behaviours tracked by a survivor`) : figure("–", c.missing.behaviours ?? "too few labelled chats")));
   }
 }
-const tracks = r => r.auc && !r.tooFew && r.auc.low > Math.max(0.5, r.shuffledHigh ?? 0.5);
 
 function compared() {
   const s = $("compared"), C = R.comparison;
@@ -238,7 +238,7 @@ function effects() {
       { name: "first", get: d => editName(d.editA) }, { name: "less second", get: d => editName(d.editB) }, { name: "positions", get: d => subsets[d.subset] ?? d.subset }, { name: "metric", get: d => d.metric.toUpperCase() },
       { name: "difference (95%)", num: true, get: d => interval(d.difference, x => number(x, 3)) }, { name: "n", num: true, get: d => count(d.difference.n) },
     ], E.differences, { tall: E.differences.length > 12, caption: "Differences are paired: the same conversations are drawn for both." }) : null));
-    s.append(el("p", { class: "note" }, `${c.label}: ${count(E.conversations)} conversations, ${count(E.positions)} positions; pool of ${count(E.poolSize)} latents with the highest Δ-norm, ${count(E.poolAfterFilter)} after the filter on both ratios. ${E.notes.join(" ")}`));
+    s.append(el("p", { class: "note" }, `${c.label}: ${count(E.conversations)} conversations, ${count(E.positions)} positions; pool of ${count(E.poolSize)} latents with the highest Δ-norm, ${count(E.poolAfterFilter)} after the filter on both ratios. ${sentences(E.notes)}`));
   }
 }
 
@@ -303,10 +303,10 @@ function behaviours() {
       { name: "behaviour", get: r => name(r[1]) }, { name: "crosscoder", get: r => named(r[0]) }, { name: "latent", num: true, get: r => r[1].latent },
       { name: "survives", get: r => (r[1].latent === null ? null : r[1].survivor ? "yes" : "no") }, { name: "AUC (95%)", num: true, get: r => (r[1].tooFew ? el("small", {}, r[1].tooFew) : interval(r[1].auc)) },
       { name: "shuffled", num: true, title: "mean AUC under shuffled labels, then its 95th percentile", get: r => (r[1].shuffledAuc === null ? null : `${number(r[1].shuffledAuc)} (95%: ${number(r[1].shuffledHigh)})`) },
-      { name: "above chance", get: r => (measured(r[1]) ? (tracks(r[1]) ? "yes" : "no") : null) }, { name: "chosen at", num: true, title: "AUC on the half where it was chosen", get: r => (r[1].aucSelectionHalf === null ? null : number(r[1].aucSelectionHalf)) },
+      { name: "above chance", get: r => (measured(r[1]) ? (r[1].tracks ? "yes" : "no") : null) }, { name: "chosen at", num: true, title: "AUC on the half where it was chosen", get: r => (r[1].aucSelectionHalf === null ? null : number(r[1].aucSelectionHalf)) },
       { name: "n with", num: true, title: "chats of the behaviour in the reported half", get: r => count(r[1].positivesReport) }, { name: "n without", num: true, get: r => count(r[1].negatives) },
     ], there.flatMap(c => c.behaviours.rows.map(r => [c, r])).sort((a, b) => name(a[1]).localeCompare(name(b[1]))), { tall: true }));
-    for (const c of there) if (c.behaviours.notes.length) s.append(el("p", { class: "note" }, `${c.label}: ${c.behaviours.notes.join(" ")}`));
+    for (const c of there) if (c.behaviours.notes.length) s.append(el("p", { class: "note" }, `${c.label}: ${sentences(c.behaviours.notes)}`));
   }
   for (const c of R.crosscoders) if (!c.behaviours) missing("behaviours", c, c.missing.behaviours);
 }
