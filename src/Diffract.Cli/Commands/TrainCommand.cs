@@ -37,7 +37,14 @@ static class TrainCommand
                 return;
             }
 
-            throw DiffractException.Argument("wanted a run folder, or the loose form: --activations X.safetensors --out DIR; see `diffract train --help`");
+            if (parse.GetValue(arguments.Run) is not { } folder || parse.GetValue(arguments.Output) is not null || parse.GetValue(arguments.Init) is not null)
+            {
+                throw DiffractException.Argument("wanted a run folder, or the loose form: --activations X.safetensors --out DIR (--init, --order and --epochs belong to it); see `diffract train --help`");
+            }
+
+            TrainStage.Run(
+                new StageContext(RunFolder.Open(folder), backend, progress, parse.GetValue(arguments.Fresh), stop),
+                new TrainSettings { Layer = parse.GetValue(arguments.Layer), Name = parse.GetValue(arguments.Name), Preset = parse.GetValue(arguments.Preset)!, Options = options });
         });
         return command;
     }

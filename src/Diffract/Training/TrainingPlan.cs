@@ -39,6 +39,19 @@ public static class TrainingPlan
         }
     }
 
+    /// <summary>Weights and moments, finished and in two checkpoints, must fit on the disk.</summary>
+    /// <exception cref="DiffractException">Less room than that.</exception>
+    public static void RequireDisk(TrainingConfig config, string folder)
+    {
+        CrosscoderConfig c = config.Crosscoder;
+        long bytes = 9L * sizeof(float) * (2L * c.Latents * c.E + c.Latents + c.E);
+        long free = new DriveInfo(folder).AvailableFreeSpace;
+        if (bytes > free)
+        {
+            throw new DiffractException($"the crosscoder, its moments and checkpoints take {Size(bytes)}, {folder} has {Size(free)} free; free some space or lower --latents");
+        }
+    }
+
     /// <summary>Prints the plan, with a time estimated from one encode of the first batch, and γ of each model.</summary>
     /// <returns>γ.</returns>
     public static double[] Announce(TrainingConfig config, Crosscoder crosscoder, IBatchSource source, long firstStep, IProgressSink progress)
