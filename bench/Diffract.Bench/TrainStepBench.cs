@@ -24,7 +24,7 @@ static class TrainStepBench
         Measure(table, details, path, threads, "BatchTopK, aux", CrosscoderKind.BatchTopK, width: 256, latents: 8192, tokens: 1024, k: 32, deadAfter: 8 * 1024);
         Measure(table, details, path, threads, "BatchTopK", CrosscoderKind.BatchTopK, width: 128, latents: 2048, tokens: 1024, k: 32);
         Measure(table, details, path, threads, "L1, dense", CrosscoderKind.L1, width: 128, latents: 2048, tokens: 1024, k: 32, denseAbove: 0, mu: 0);
-        foreach (double mu in new[] { 0, 0.005, 0.02 })
+        foreach (double mu in new[] { 0.02, 0.04 })
         {
             Measure(table, details, path, threads, "L1, sparse", CrosscoderKind.L1, width: 128, latents: 2048, tokens: 1024, k: 32, denseAbove: 1, mu: mu);
         }

@@ -70,7 +70,8 @@ public sealed class SparseCode : IDisposable
         }
 
         Release();
-        Capacity = pairs;
+        // By half at least: a code that grows a little with every batch seldom allocates.
+        pairs = Capacity = (int)Math.Max(pairs, Math.Min(int.MaxValue, Capacity * 3L / 2));
         PairToken = new HostBuffer(ElementType.Int32, pairs);
         PairValue = new HostBuffer(ElementType.Float32, pairs);
         PairGradient = new HostBuffer(ElementType.Float32, pairs);

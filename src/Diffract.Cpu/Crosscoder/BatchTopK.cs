@@ -41,11 +41,7 @@ sealed unsafe class BatchTopK(WorkerPool pool) : IDisposable
     public void KeepLargest(EncodeSelect.FoundPairs pairs, int wanted, SparseCode code)
     {
         (float cut, long above) = Cut(pairs, wanted);
-        if (_ties.Length < 2L * pairs.Latents)
-        {
-            _ties.Dispose();
-            _ties = new HostBuffer(ElementType.Int32, 2L * pairs.Latents);
-        }
+        Scratch.Grow(ref _ties, 2L * pairs.Latents);
 
         Job job = new() { Pairs = pairs, Cut = cut, Ties = _ties.Ints, Above = _ties.Ints + pairs.Latents };
         pool.Run(pairs.Blocks, &Count, &job);

@@ -32,11 +32,7 @@ sealed unsafe class CodeOrders(WorkerPool pool) : IDisposable
     public void Turn(int outer, int* start, int* index, int inner, int* turnedStart, int* turnedIndex, int* place)
     {
         int stretches = start[outer] < Worthwhile ? 1 : Math.Min(4 * pool.Threads, outer);
-        if (_counts.Length < (long)stretches * inner)
-        {
-            _counts.Dispose();
-            _counts = new HostBuffer(ElementType.Int32, (long)stretches * inner);
-        }
+        Scratch.Grow(ref _counts, (long)stretches * inner);
 
         Job job = new()
         {

@@ -26,11 +26,7 @@ sealed unsafe class DenseCode(WorkerPool pool, MatrixProduct product) : IDisposa
     public void Gradient(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL)
     {
         int latents = code_BL.Columns;
-        if (_penalties.Length < latents)
-        {
-            _penalties.Dispose();
-            _penalties = new HostBuffer(ElementType.Float32, latents);
-        }
+        Scratch.Grow(ref _penalties, latents);
 
         float* penalties = _penalties.Floats;
         for (int j = 0; j < latents; j++)

@@ -48,7 +48,7 @@ sealed unsafe class EncodeSelect : IDisposable
     public void Run(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, Selection selection, SparseCode code)
     {
         Job job = Prepare(acts_BE, wEnc_LE, bEnc_L, scale_L);
-        int* counts = Grown(ref _counts, ElementType.Int32, wEnc_LE.Rows).Ints;
+        int* counts = Scratch.Grow(ref _counts, wEnc_LE.Rows).Ints;
         job.Counts = counts;
         code.Tokens = acts_BE.Rows;
         if (selection.Rule == SelectionRule.BatchTopK)
@@ -138,7 +138,7 @@ sealed unsafe class EncodeSelect : IDisposable
         int blocks = (wEnc_LE.Rows + BlockLatents - 1) / BlockLatents;
         // 16 more than the panels: rows a power of two apart would share the same few cache sets.
         int width = panels * columns + 16;
-        HostBuffer packed = Grown(ref _panels, ElementType.Float32, (long)panels * columns * acts_BE.Columns);
+        HostBuffer packed = Scratch.Grow(ref _panels, (long)panels * columns * acts_BE.Columns);
         _product.PackRows(acts_BE, packed);
         return new Job
         {
@@ -151,10 +151,10 @@ sealed unsafe class EncodeSelect : IDisposable
             Tokens = acts_BE.Rows,
             Panels = packed.Floats,
             PanelCount = panels,
-            Block = Grown(ref _block, ElementType.Float32, (long)_pool.Threads * BlockLatents * width).Floats,
+            Block = Scratch.Grow(ref _block, (long)_pool.Threads * BlockLatents * width).Floats,
             Width = width,
             Blocks = blocks,
-            Places = (Place*)Grown(ref _places, ElementType.Int32, (long)blocks * sizeof(Place) / sizeof(int)).Pointer,
+            Places = (Place*)Scratch.Grow(ref _places, (long)blocks * sizeof(Place) / sizeof(int)).Pointer,
             Found = _found,
         };
     }
@@ -267,17 +267,6 @@ sealed unsafe class EncodeSelect : IDisposable
         }
 
         return count;
-    }
-
-    static HostBuffer Grown(ref HostBuffer buffer, ElementType type, long length)
-    {
-        if (buffer.Length < length)
-        {
-            buffer.Dispose();
-            buffer = new HostBuffer(type, length);
-        }
-
-        return buffer;
     }
 
     /// <summary>What one worker found, in the order in which it worked.</summary>

@@ -118,11 +118,7 @@ sealed unsafe class Residuals(WorkerPool pool) : IDisposable
 
     double* Parts(long length)
     {
-        if (_parts.Length < length)
-        {
-            _parts.Dispose();
-            _parts = new HostBuffer(ElementType.Float64, length);
-        }
+        Scratch.Grow(ref _parts, length);
 
         return _parts.Doubles;
     }

@@ -38,9 +38,9 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
     public void Run(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, ReadOnlySpan<int> latents, int perToken, SparseCode code)
     {
         int tokens = acts_BE.Rows, some = latents.Length, width = wEnc_LE.Columns;
-        Matrix weights_NE = new(Grown(ref _weights, ElementType.Float32, (long)some * width), some, width, width);
-        Matrix biases_N = new(Grown(ref _biases, ElementType.Float32, some), 1, some, some);
-        Matrix codes_BN = new(Grown(ref _codes, ElementType.Float32, (long)tokens * some), tokens, some, some);
+        Matrix weights_NE = new(Scratch.Grow(ref _weights, (long)some * width), some, width, width);
+        Matrix biases_N = new(Scratch.Grow(ref _biases, some), 1, some, some);
+        Matrix codes_BN = new(Scratch.Grow(ref _codes, (long)tokens * some), tokens, some, some);
         fixed (int* list = latents)
         {
             Job job = new()
@@ -56,9 +56,9 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
                 Scale = scale_L.Floats,
                 Weights = weights_NE.Floats,
                 Biases = biases_N.Floats,
-                Scales = Grown(ref _scales, ElementType.Float32, some).Floats,
+                Scales = Scratch.Grow(ref _scales, some).Floats,
                 Codes = codes_BN.Floats,
-                Keys = (uint*)Grown(ref _keys, ElementType.Int32, (long)pool.Threads * some).Ints,
+                Keys = (uint*)Scratch.Grow(ref _keys, (long)pool.Threads * some).Ints,
                 Start = code.TokenStart.Ints,
             };
             pool.Run((some + LatentsPerTask - 1) / LatentsPerTask, &Gather, &job);
@@ -84,15 +84,15 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
         code.Tokens = job.Tokens;
         code.Pairs = sum;
         code.Reserve(sum);
-        job.PairLatent = Grown(ref _latents, ElementType.Int32, sum).Ints;
-        job.PairValue = Grown(ref _values, ElementType.Float32, sum).Floats;
+        job.PairLatent = Scratch.Grow(ref _latents, sum).Ints;
+        job.PairValue = Scratch.Grow(ref _values, sum).Floats;
         fixed (Job* state = &job)
         {
             pool.Run((job.Tokens + TokensPerTask - 1) / TokensPerTask, &List, state);
         }
 
         // Latent-major from token-major, and then the token-major side from that, as for every other code.
-        int* place = Grown(ref _tokens, ElementType.Int32, sum).Ints;
+        int* place = Scratch.Grow(ref _tokens, sum).Ints;
         orders.Turn(job.Tokens, start, job.PairLatent, latents, code.LatentStart.Ints, code.PairToken.Ints, place);
         float least = float.PositiveInfinity;
         float* values = code.PairValue.Floats;
@@ -239,17 +239,6 @@ sealed unsafe class SelectDead(WorkerPool pool, MatrixProduct product, CodeOrder
                 }
             }
         }
-    }
-
-    static HostBuffer Grown(ref HostBuffer buffer, ElementType type, long length)
-    {
-        if (buffer.Length < length)
-        {
-            buffer.Dispose();
-            buffer = new HostBuffer(type, length);
-        }
-
-        return buffer;
     }
 
     struct Job

@@ -25,11 +25,7 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
     public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
     {
         int latents = parameters.WEnc_LE.Rows;
-        if (_squares.Length < latents)
-        {
-            _squares.Dispose();
-            _squares = new HostBuffer(ElementType.Float64, latents);
-        }
+        Scratch.Grow(ref _squares, latents);
 
         Term* pointers = stackalloc Term[terms.Length];
         fixed (int* offsets = parameters.ModelOffsets)
@@ -85,11 +81,7 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
     {
         int width = p.WDec_LE.Columns;
         int padded = (width + 15) / 16 * 16;
-        if (_rows.Length < 2L * padded * pool.Threads)
-        {
-            _rows.Dispose();
-            _rows = new HostBuffer(ElementType.Float32, 2L * padded * pool.Threads);
-        }
+        Scratch.Grow(ref _rows, 2L * padded * pool.Threads);
 
         for (int i = 0; i < terms.Length; i++)
         {

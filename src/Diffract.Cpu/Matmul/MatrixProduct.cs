@@ -181,11 +181,7 @@ public sealed unsafe class MatrixProduct : IDisposable
     HostBuffer Reserve(int columns, int depth)
     {
         long floats = Math.Max(1, ((long)columns + PanelColumns - 1) / PanelColumns * PanelColumns * depth);
-        if (_packed.Length < floats)
-        {
-            _packed.Dispose();
-            _packed = new HostBuffer(ElementType.Float32, floats);
-        }
+        Scratch.Grow(ref _packed, floats);
 
         return _packed;
     }
