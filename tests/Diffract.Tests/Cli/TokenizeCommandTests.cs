@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace Diffract.Tests.Cli;
 
 public sealed class TokenizeCommandTests : IDisposable
@@ -13,7 +11,7 @@ public sealed class TokenizeCommandTests : IDisposable
     public void A_loose_file_gives_ids_offsets_and_roles()
     {
         string text = _folder.File("in.jsonl", "{\"text\": \"\"}\n"), output = Path.Combine(_folder.Path, "out.jsonl");
-        (int code, _, string error) = Diffract("tokenize", "--model", Chat, "--text", text, "--out", output);
+        (int code, _, string error) = CommandLine.Run(_folder.Path, "tokenize", "--model", Chat, "--text", text, "--out", output);
         Assert.Equal((0, ""), (code, error));
         Assert.Equal("{\"ids\": [2], \"offsets\": [[0, 0]], \"roles\": [1]}\n", File.ReadAllText(output));
     }
@@ -25,23 +23,9 @@ public sealed class TokenizeCommandTests : IDisposable
     [InlineData("harvest", "no-such-run")]
     public void Bad_arguments_are_one_line_and_exit_code_two(params string[] arguments)
     {
-        (int code, string output, string error) = Diffract(arguments);
+        (int code, string output, string error) = CommandLine.Run(_folder.Path, arguments);
         Assert.Equal((2, ""), (code, output));
         Assert.StartsWith("diffract: ", error, StringComparison.Ordinal);
         Assert.Single(error.TrimEnd().Split('\n'));
-    }
-
-    (int Code, string Output, string Error) Diffract(params string[] arguments)
-    {
-        ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "Diffract.Cli.dll"), .. arguments])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            WorkingDirectory = _folder.Path,
-        };
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
-        process.WaitForExit();
-        return (process.ExitCode, output.Result, error.Result);
     }
 }
