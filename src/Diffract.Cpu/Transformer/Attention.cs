@@ -170,26 +170,27 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
     static float Softmax(float* s, int low, int high, int used, float scale, float cap)
     {
         int begin = low & ~7;
+        float factor = cap > 0 ? scale / cap : scale;
         Vector256<float> largest = Vector256<float>.Zero, sum = Vector256<float>.Zero;
         if (cap is not (> 0 and <= SafeCap))
         {
             largest = Vector256.Create(float.NegativeInfinity);
             for (int j = begin; j <= high; j += 8)
             {
-                Vector256<float> x = Score(s + j, scale, cap, j, low, high);
+                Vector256<float> x = Score(s + j, factor, cap, j, low, high);
                 largest = Vector256.MaxNative(largest, x);
                 x.Store(s + j);
             }
 
             largest = Vector256.Create(VectorMath.Max(largest));
             // Scaled and capped already.
-            (scale, cap) = (1, 0);
+            (factor, cap) = (1, 0);
         }
 
         int end = begin;
         for (; end <= high; end += 8)
         {
-            Vector256<float> e = VectorMath.Exp(Score(s + end, scale, cap, end, low, high) - largest);
+            Vector256<float> e = VectorMath.Exp(Score(s + end, factor, cap, end, low, high) - largest);
             sum += e;
             e.Store(s + end);
         }
@@ -203,12 +204,12 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
         return VectorMath.Sum(sum);
     }
 
-    /// <summary>Eight scores, scaled and capped; those outside low .. high become -∞.</summary>
+    /// <summary>Eight scores, times a factor (scale, or scale / cap) and capped; those outside low .. high become -∞.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static Vector256<float> Score(float* s, float scale, float cap, int j, int low, int high)
+    static Vector256<float> Score(float* s, float factor, float cap, int j, int low, int high)
     {
-        Vector256<float> x = Vector256.Load(s);
-        x = cap > 0 ? VectorMath.Tanh(x * Vector256.Create(scale / cap)) * Vector256.Create(cap) : x * Vector256.Create(scale);
+        Vector256<float> x = Vector256.Load(s) * Vector256.Create(factor);
+        x = cap > 0 ? VectorMath.Tanh(x) * Vector256.Create(cap) : x;
         Vector256<int> key = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7) + Vector256.Create(j);
         Vector256<float> hidden = (Vector256.LessThan(key, Vector256.Create(low)) | Vector256.GreaterThan(key, Vector256.Create(high))).AsSingle();
         return Vector256.ConditionalSelect(hidden, Vector256.Create(float.NegativeInfinity), x);

@@ -77,16 +77,21 @@ static unsafe class LogitStatistics
         float* q = job->Q + row * job->QStride;
         int n = job->Columns;
         float pMax = Largest(p, n), qMax = Largest(q, n);
-        Vector256<double> shift = Vector256.Create((double)pMax), sum = Vector256<double>.Zero, weighted = sum;
+        Vector256<double> shift = Vector256.Create((double)pMax);
+        Vector256<double> sum0 = Vector256<double>.Zero, sum1 = sum0, weighted0 = sum0, weighted1 = sum0;
         int v = 0;
-        for (; v <= n - 4; v += 4)
+        for (; v <= n - 8; v += 8)
         {
-            Vector256<double> a = Wide(p + v), e = VectorMath.Exp(a - shift);
-            sum += e;
-            weighted = Vector256.FusedMultiplyAdd(e, a - Wide(q + v), weighted);
+            (Vector256<double> a0, Vector256<double> a1) = Vector256.Widen(Vector256.Load(p + v));
+            (Vector256<double> b0, Vector256<double> b1) = Vector256.Widen(Vector256.Load(q + v));
+            Vector256<double> e0 = VectorMath.Exp(a0 - shift), e1 = VectorMath.Exp(a1 - shift);
+            sum0 += e0;
+            sum1 += e1;
+            weighted0 = Vector256.FusedMultiplyAdd(e0, a0 - b0, weighted0);
+            weighted1 = Vector256.FusedMultiplyAdd(e1, a1 - b1, weighted1);
         }
 
-        double total = VectorMath.Sum(sum), product = VectorMath.Sum(weighted);
+        double total = VectorMath.Sum(sum0 + sum1), product = VectorMath.Sum(weighted0 + weighted1);
         for (; v < n; v++)
         {
             double e = Math.Exp((double)p[v] - pMax);
@@ -99,14 +104,16 @@ static unsafe class LogitStatistics
 
     static double SumExp(float* x, int n, float largest)
     {
-        Vector256<double> shift = Vector256.Create((double)largest), sum = Vector256<double>.Zero;
+        Vector256<double> shift = Vector256.Create((double)largest), sum0 = Vector256<double>.Zero, sum1 = sum0;
         int v = 0;
-        for (; v <= n - 4; v += 4)
+        for (; v <= n - 8; v += 8)
         {
-            sum += VectorMath.Exp(Wide(x + v) - shift);
+            (Vector256<double> a0, Vector256<double> a1) = Vector256.Widen(Vector256.Load(x + v));
+            sum0 += VectorMath.Exp(a0 - shift);
+            sum1 += VectorMath.Exp(a1 - shift);
         }
 
-        double total = VectorMath.Sum(sum);
+        double total = VectorMath.Sum(sum0 + sum1);
         for (; v < n; v++)
         {
             total += Math.Exp((double)x[v] - largest);
@@ -131,12 +138,6 @@ static unsafe class LogitStatistics
         }
 
         return max;
-    }
-
-    static Vector256<double> Wide(float* x)
-    {
-        (Vector128<double> lower, Vector128<double> upper) = Vector128.Widen(Vector128.Load(x));
-        return Vector256.Create(lower, upper);
     }
 
     struct Job

@@ -62,22 +62,20 @@ static class VectorMath
         Vector256<double> n = shifted - Vector256.Create(RoundDouble);
         Vector256<double> r = Vector256.FusedMultiplyAdd(n, Vector256.Create(-0.693147180369123816490), bounded);
         r = Vector256.FusedMultiplyAdd(n, Vector256.Create(-1.90821492927058770002e-10), r);
-        Vector256<double> p = Vector256.FusedMultiplyAdd(Vector256.Create(1 / 6227020800d), r, Vector256.Create(1 / 479001600d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 39916800d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 3628800d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 362880d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 40320d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 5040d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 720d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 120d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 24d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(1 / 6d));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256.Create(0.5));
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256<double>.One);
-        p = Vector256.FusedMultiplyAdd(p, r, Vector256<double>.One);
+        // Σ rⁿ/n! to n = 12, in pairs of pairs: a shorter chain than term after term.
+        Vector256<double> r2 = r * r, r4 = r2 * r2;
+        Vector256<double> p0 = Vector256.FusedMultiplyAdd(Pair(r, 1 / 2d, 1 / 6d), r2, Vector256<double>.One + r);
+        Vector256<double> p4 = Vector256.FusedMultiplyAdd(Pair(r, 1 / 720d, 1 / 5040d), r2, Pair(r, 1 / 24d, 1 / 120d));
+        Vector256<double> p8 = Vector256.FusedMultiplyAdd(Pair(r, 1 / 3628800d, 1 / 39916800d), r2, Pair(r, 1 / 40320d, 1 / 362880d));
+        p8 = Vector256.FusedMultiplyAdd(Vector256.Create(1 / 479001600d), r4, p8);
+        Vector256<double> p = Vector256.FusedMultiplyAdd(Vector256.FusedMultiplyAdd(p8, r4, p4), r4, p0);
         Vector256<double> power = (Vector256.ShiftLeft(shifted.AsInt64(), 52) + Vector256.Create(0x3FF0000000000000L)).AsDouble();
         return Vector256.AndNot(p * power, Vector256.LessThan(x, Vector256.Create(-708d)));
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static Vector256<double> Pair(Vector256<double> r, double constant, double linear)
+        => Vector256.FusedMultiplyAdd(Vector256.Create(linear), r, Vector256.Create(constant));
 
     /// <summary>NaN stays NaN: of an instruction's two operands the second is kept when they cannot be compared. (The portable Min and Max take several instructions to sort that out.)</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
