@@ -56,7 +56,7 @@ static class TrainCommand
 
         public Option<int?> Layer { get; } = new("--layer") { Description = "Activations of this block. Default: the only ones there are." };
 
-        public Option<string?> Name { get; } = new("--name") { Description = "Name of the crosscoder. Default: its kind." };
+        public Option<string?> Name { get; } = new("--name") { Description = "Name of the crosscoder. Default: its kind; with -k32 or -s2 where that name is taken by another k or seed." };
 
         public Option<string> Preset { get; } = new("--preset")
         {

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Diffract.Compute.Kernels;
 
 namespace Diffract.Runs;
@@ -10,6 +11,8 @@ namespace Diffract.Runs;
 /// <param name="Fresh">Throw away what the stage made before.</param>
 public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink Progress, bool Fresh = false, CancellationToken Stop = default)
 {
+    const string PlanFile = "plan.json";
+
     /// <summary>
     /// Prepares a stage folder. True: it is there, finished, with equal settings and inputs, and nothing is to be done. False: work (or go on working) in the folder.
     /// A finished or unfinished folder made with other settings or inputs is refused unless <see cref="Fresh"/>.
@@ -18,7 +21,7 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
     /// <param name="plan">Stage, settings and inputs as they are going to be written; kept as <c>plan.json</c> until the manifest is there.</param>
     public bool AlreadyDone(string folder, StageManifest plan)
     {
-        string planPath = Path.Combine(folder, "plan.json");
+        string planPath = Path.Combine(folder, PlanFile);
         string wanted = Describe(plan);
         if (Fresh && Directory.Exists(folder))
         {
@@ -43,11 +46,19 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
         return false;
     }
 
+    /// <summary>The settings that a stage folder was made with, or was begun with; null when there is neither.</summary>
+    public static JsonObject? SettingsOf(string folder)
+    {
+        string planPath = Path.Combine(folder, PlanFile);
+        return StageManifest.TryLoad(folder)?.Settings
+            ?? (File.Exists(planPath) ? JsonNode.Parse(File.ReadLines(planPath).Skip(1).First())!.AsObject() : null);
+    }
+
     /// <summary>Writes the manifest that closes a stage.</summary>
     public void Finish(string folder, StageManifest manifest)
     {
         (manifest with { Backend = Backend.Description }).Save(folder);
-        File.Delete(Path.Combine(folder, "plan.json"));
+        File.Delete(Path.Combine(folder, PlanFile));
     }
 
     static string Describe(StageManifest manifest)

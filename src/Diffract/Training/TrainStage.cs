@@ -22,7 +22,6 @@ public static class TrainStage
     {
         TrainOptions options = settings.Options;
         CrosscoderKind kind = options.Kind ?? CrosscoderKind.BatchTopK;
-        string name = settings.Name ?? (kind == CrosscoderKind.L1 ? "l1" : "batchtopk");
         Preset preset = Preset.Of(settings.Preset);
         int layer = OnlyLayer(context.Run, settings.Layer);
         using TokenStore tokens = TokenStore.Open(context.Run);
@@ -30,6 +29,7 @@ public static class TrainStage
         ShuffledBatches source = new(store, tokens, options.Seed);
         TrainingConfig config = preset.Configure(kind, [.. store.Widths], source.DistinctTokens, options);
         CrosscoderInit init = options.Init(kind);
+        string name = settings.Name ?? DefaultName(context, config, options.Seed);
         string folder = context.Run.Crosscoder(name);
         StageManifest plan = Plan(context.Run, tokens, store, preset, config, init, options.Seed);
         if (context.AlreadyDone(folder, plan))
@@ -42,6 +42,20 @@ public static class TrainStage
         TrainingPlan.RequireDisk(config, context.Run.Root);
         Work work = new(context, store, tokens, source, config, init, options.CheckpointEvery, preset.ValidationTokens, folder);
         work.Run(name, plan);
+    }
+
+    /// <summary>The kind; where that name is taken by a crosscoder of another k or seed, with -k32 or -s2 for what differs.</summary>
+    static string DefaultName(StageContext context, TrainingConfig config, int seed)
+    {
+        JsonObject settings = config.ToJson();
+        string kind = (string)settings["kind"]!;
+        if (context.Fresh || StageContext.SettingsOf(context.Run.Crosscoder(kind)) is not { } taken)
+        {
+            return kind;
+        }
+
+        string otherK = JsonNode.DeepEquals(taken["k"], settings["k"]) ? "" : $"-k{config.Crosscoder.K}";
+        return kind + otherK + ((int?)taken["seed"] == seed ? "" : $"-s{seed}");
     }
 
     /// <summary>The layer asked for, or the only one that was harvested.</summary>

@@ -60,8 +60,11 @@ public sealed class TrainStageTests(TrainStageTests.Harvested harvested) : IClas
         DateTime written = File.GetLastWriteTimeUtc(Path.Combine(folder, "manifest.json"));
         TrainStage.Run(Context(), Settings(CrosscoderKind.BatchTopK));
         Assert.Equal(written, File.GetLastWriteTimeUtc(Path.Combine(folder, "manifest.json")));
-        TrainSettings other = Settings(CrosscoderKind.BatchTopK) with { Options = Settings(CrosscoderKind.BatchTopK).Options with { K = 5 } };
+        TrainSettings other = Settings(CrosscoderKind.BatchTopK) with { Options = Settings(CrosscoderKind.BatchTopK).Options with { LearningRate = 0.02 } };
         Assert.Contains("--fresh", Assert.Throws<DiffractException>(() => TrainStage.Run(Context(), other)).Message, StringComparison.Ordinal);
+
+        TrainStage.Run(Context(), Settings(CrosscoderKind.BatchTopK) with { Options = Settings(CrosscoderKind.BatchTopK).Options with { K = 5, Seed = 2 } });
+        Assert.NotNull(StageManifest.TryLoad(_run.Crosscoder("batchtopk-k5-s2")));
     }
 
     [Fact]
