@@ -1,4 +1,5 @@
 using System.Globalization;
+using Diffract.Tokens;
 
 namespace Diffract.Evidence;
 
@@ -29,7 +30,7 @@ public sealed class BehaviourTracking
         => (_chats, _candidates, _maxima, _seed, _shuffles, _resamples) = (chats, candidates, maxima_CN, seed, shuffles, resamples);
 
     /// <summary>Whether a document is in the half that is reported, else in the one on which latents are chosen.</summary>
-    public static bool InReportedHalf(ulong seed, int document) => (SeededDraws.Hash(seed, (ulong)document) & 1) == 1;
+    public static bool InReportedHalf(ulong seed, int document) => (SeededHash.Of(seed, (ulong)document) & 1) == 1;
 
     /// <summary>Whether a row shows tracking: the interval's lower end lies above chance and above what choosing under shuffled labels gives in 95 of 100 cases.</summary>
     public static bool Tracks(BehaviourRow row) => row.Auc is { } auc && auc.Low > Math.Max(0.5, row.ShuffledHigh ?? 0.5);
@@ -118,7 +119,7 @@ public sealed class BehaviourTracking
 
     (double Mean, double High) Shuffled(string group, string? against, Half chosenOn, Half reportedOn, int selectPositives, int reportPositives)
     {
-        ulong key = group.Concat(against ?? "").Aggregate(_seed, (h, c) => SeededDraws.Hash(h, c));
+        ulong key = group.Concat(against ?? "").Aggregate(_seed, (h, c) => SeededHash.Of(h, c));
         SeededDraws draws = new(key);
         int[] select = [.. Enumerable.Range(0, chosenOn.Items.Length)], report = [.. Enumerable.Range(0, reportedOn.Items.Length)];
         double[] areas = new double[_shuffles];

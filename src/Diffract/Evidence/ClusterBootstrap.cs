@@ -1,3 +1,5 @@
+using Diffract.Tokens;
+
 namespace Diffract.Evidence;
 
 /// <summary>
@@ -17,7 +19,7 @@ public sealed class ClusterBootstrap
         _times = new ushort[(long)clusters * resamples];
         for (int r = 0; r < resamples; r++)
         {
-            SeededDraws draws = new(SeededDraws.Hash(seed, (ulong)r));
+            SeededDraws draws = new(SeededHash.Of(seed, (ulong)r));
             Span<ushort> times = _times.AsSpan(r * clusters, clusters);
             for (int i = 0; i < clusters; i++)
             {

@@ -1,3 +1,5 @@
+using Diffract.Tokens;
+
 namespace Diffract.Evidence;
 
 /// <summary>Which documents stand as examples of a latent (after spec 6.3).</summary>
@@ -25,7 +27,7 @@ public static class ExampleSelection
         float latentMax = maxima.Count == 0 ? 0 : maxima.Max(m => m.Max);
         ILookup<int, DocumentMaximum> bins = maxima.ToLookup(m => Bin(m.Max, latentMax));
         return [.. Enumerable.Range(0, LatentExamples.QuantileEdges.Count).Select(bin => Top(
-            [.. bins[bin].OrderBy(m => SeededDraws.Hash(SeededDraws.Hash(seed, (ulong)latent), (ulong)m.Document)).ThenBy(m => m.Document).Take(count)], count))];
+            [.. bins[bin].OrderBy(m => SeededHash.Of(SeededHash.Of(seed, (ulong)latent), (ulong)m.Document)).ThenBy(m => m.Document).Take(count)], count))];
     }
 
     /// <summary>First token of a window of <paramref name="window"/> tokens that has the peak in its middle, moved inside the document.</summary>

@@ -54,7 +54,7 @@ static class InterventionStep
     /// <summary>Held-out chats with an answer, by seeded hash of their number, in order of number.</summary>
     static EditChat[] Choose(TokenStore tokens, EvidenceSettings settings)
         => [.. tokens.Documents.Where(d => d.Source == TextSource.Chat && d.Split == Split.HeldOut)
-            .OrderBy(d => SeededDraws.Hash((ulong)settings.Seed + 1, (ulong)d.Number)).ThenBy(d => d.Number)
+            .OrderBy(d => SeededHash.Of((ulong)settings.Seed + 1, (ulong)d.Number)).ThenBy(d => d.Number)
             .Select(d => new EditChat(d.Number, tokens.Ids(d).ToArray(), AnswerMasks.Of(tokens.Roles(d))))
             .Where(c => c.Masks.All.Contains(true)).Take(settings.Conversations).OrderBy(c => c.Key)];
 

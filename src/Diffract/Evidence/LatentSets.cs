@@ -50,7 +50,7 @@ public sealed class LatentSets
         }
 
         Halve("norm", [.. kept.OrderByDescending(l => l.DeltaNorm)], sets);
-        double[] error = AverageRanks(kept, l => l.NuError), reconstruction = AverageRanks(kept, l => l.NuReconstruction);
+        double[] error = new AverageRanks([.. kept.Select(l => l.NuError)]).Ranks, reconstruction = new AverageRanks([.. kept.Select(l => l.NuReconstruction)]).Ranks;
         int[] order = [.. Enumerable.Range(0, kept.Length).OrderBy(i => error[i] + reconstruction[i])];
         Halve("scaling", [.. order.Select(i => kept[i])], sets);
         HashSet<int> inPool = [.. pool.Select(l => l.Latent)];
@@ -76,28 +76,6 @@ public sealed class LatentSets
         int m = order.Length / 2;
         sets["best_" + name] = [.. order[..m].Select(l => l.Latent)];
         sets["worst_" + name] = [.. order[^m..].Select(l => l.Latent)];
-    }
-
-    static double[] AverageRanks(PoolLatent[] items, Func<PoolLatent, double> value)
-    {
-        double[] values = [.. items.Select(value)];
-        int[] order = [.. Enumerable.Range(0, values.Length).OrderBy(i => values[i])];
-        double[] ranks = new double[values.Length];
-        for (int start = 0, end; start < order.Length; start = end)
-        {
-            end = start + 1;
-            while (end < order.Length && values[order[end]] == values[order[start]])
-            {
-                end++;
-            }
-
-            for (int i = start; i < end; i++)
-            {
-                ranks[order[i]] = (start + 1 + end) / 2.0;
-            }
-        }
-
-        return ranks;
     }
 
     static int[] Matched(int[] best, Dictionary<int, double> rates, PoolLatent[] byRate, ulong seed)

@@ -3,35 +3,16 @@ namespace Diffract.Evidence;
 /// <summary>Area under the ROC curve: the probability that a positive's value is above a negative's, ties counted half.</summary>
 public sealed class RocArea
 {
-    readonly int[] _order;
-    readonly int[] _groupEnd;
+    readonly int[] _order, _groupEnd;
 
     /// <param name="values">One value an item; all areas of this object are over these items.</param>
     public RocArea(float[] values)
     {
-        _order = [.. Enumerable.Range(0, values.Length)];
-        Array.Sort((float[])values.Clone(), _order);
-        Ranks = new double[values.Length];
-        List<int> ends = [];
-        for (int start = 0, end; start < values.Length; start = end)
-        {
-            end = start + 1;
-            while (end < values.Length && values[_order[end]] == values[_order[start]])
-            {
-                end++;
-            }
-
-            ends.Add(end);
-            for (int i = start; i < end; i++)
-            {
-                Ranks[_order[i]] = (start + 1 + end) / 2.0;
-            }
-        }
-
-        _groupEnd = [.. ends];
+        AverageRanks ranks = new(Array.ConvertAll(values, v => (double)v));
+        (Ranks, _order, _groupEnd) = (ranks.Ranks, [.. ranks.Order], [.. ranks.GroupEnds]);
     }
 
-    /// <summary>Ranks from 1, equal values sharing their average rank.</summary>
+    /// <summary>Average ranks of the items.</summary>
     public double[] Ranks { get; }
 
     /// <summary>The area when the items <paramref name="positives"/> (distinct) are positive and all others negative; NaN when either is empty.</summary>

@@ -5,14 +5,6 @@ public struct SeededDraws(ulong seed)
 {
     ulong _state = seed;
 
-    /// <summary>64 well-mixed bits of a key: the same key gives the same bits.</summary>
-    public static ulong Hash(ulong seed, ulong key)
-    {
-        SeededDraws draws = new(seed ^ (key * 0xD1B54A32D192ED03));
-        draws.Next();
-        return draws.Next();
-    }
-
     public ulong Next()
     {
         _state += 0x9E3779B97F4A7C15;
