@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Diffract.Evidence;
+using Diffract.Latents;
 using Diffract.Runs;
 
 namespace Diffract.Cli.Commands;
@@ -17,7 +18,8 @@ static class EvidenceCommand
             Loose files: see `diffract intervene --help`.
             """);
         Argument<string> run = new("run") { Description = "Run folder." };
-        Option<string?> name = new("--name") { Description = "Which crosscoder. Default: the only one of the run." };
+        Option<string?> name = new("--name") { Description = "Which crosscoder. Default: the only one of the run, else batchtopk." };
+        Option<int?> layer = new("--layer") { Description = "Choose the crosscoder by its layer." };
         Option<int> conversations = new("--conversations") { Description = "Held-out chats on which edits are measured.", DefaultValueFactory = _ => defaults.Conversations };
         Option<int> seed = new("--seed") { Description = "Decides chats, halves, shuffles, controls and resamples.", DefaultValueFactory = _ => defaults.Seed };
         Option<int> resamples = new("--resamples") { Description = "Bootstrap resamples behind every interval.", DefaultValueFactory = _ => defaults.Resamples };
@@ -27,7 +29,7 @@ static class EvidenceCommand
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active." };
         Option<bool> fresh = new("--fresh") { Description = "Replace evidence that is there." };
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[name, conversations, seed, resamples, shuffles, latents, window, unset, fresh])
+        foreach (Option option in (Option[])[name, layer, conversations, seed, resamples, shuffles, latents, window, unset, fresh])
         {
             command.Options.Add(option);
         }
@@ -37,7 +39,7 @@ static class EvidenceCommand
             RunFolder folder = RunFolder.Open(parse.GetValue(run)!);
             EvidenceStage.Run(new StageContext(folder, backend, progress, parse.GetValue(fresh), stop), defaults with
             {
-                Name = parse.GetValue(name) ?? TheOnly(folder),
+                Name = ScanInputs.Choose(folder, parse.GetValue(name), parse.GetValue(layer)),
                 Conversations = parse.GetValue(conversations),
                 Seed = parse.GetValue(seed),
                 Resamples = parse.GetValue(resamples),
@@ -49,11 +51,4 @@ static class EvidenceCommand
         });
         return command;
     }
-
-    static string TheOnly(RunFolder run) => run.Names("crosscoders") switch
-    {
-        [string only] => only,
-        [] => throw new DiffractException($"{run.Root} has no finished crosscoder; run `diffract train {run.Root}` first"),
-        IReadOnlyList<string> several => throw DiffractException.Argument($"{run.Root} has the crosscoders {string.Join(", ", several)}; choose one with --name"),
-    };
 }

@@ -31,7 +31,7 @@ public static class HarvestStage
             throw DiffractException.Argument($"--layer {layer} is out of range; wanted 0 to {blocks - 1}, the models have {blocks} blocks");
         }
 
-        CheckCheckpoints(context, tokens, models);
+        tokens.RequireCheckpoints(context.Run);
         List<ShardPlan> shards = ShardPlan.Of(tokens.Documents, settings.ShardTokens);
         int e = configs.Sum(c => c.Width);
         string folder = context.Run.Activations(layer);
@@ -65,20 +65,6 @@ public static class HarvestStage
         JsonObject facts = new() { ["rows"] = tokens.Tokens, ["e"] = e, ["shards"] = shards.Count, ["computedTokens"] = work.Computed, ["tokensPerSecond"] = rate };
         context.Finish(folder, plan with { Outputs = work.Outputs, Facts = facts, Seconds = clock.Elapsed.TotalSeconds });
         context.Progress.Done("harvest", string.Create(CultureInfo.InvariantCulture, $"{tokens.Tokens:N0} tokens of {models.Length} models at layer {layer}, {rate:N0} tokens/s"));
-    }
-
-    /// <summary>The models must be those that the tokens were made for.</summary>
-    static void CheckCheckpoints(StageContext context, TokenStore tokens, (string Name, string Folder)[] models)
-    {
-        foreach ((string name, string modelFolder) in models)
-        {
-            string made = (string)tokens.Manifest.Settings[name]!["checkpoint"]!, now = CheckpointSeal.Of(modelFolder);
-            if (made != now)
-            {
-                throw new DiffractException(
-                    $"the {name} checkpoint {modelFolder} has changed since `tokenize`: its seal was {made}, now {now}; put the old one back, or run `diffract tokenize {Path.GetFileName(context.Run.Root)} --fresh` with the new one");
-            }
-        }
     }
 
     static HarvestNeeds Needs(HarvestSettings settings, List<ShardPlan> shards, (string Name, string Folder)[] models, double shareOfBlocks, int e, string folder)

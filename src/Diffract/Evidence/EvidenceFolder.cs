@@ -11,6 +11,9 @@ public sealed record EvidenceFolder
     const string BehavioursFile = "behaviours.json";
     const string TemplateFile = "template.json";
 
+    // A line a number would make these several times longer.
+    static JsonSerializerOptions Compact { get; } = new(Provenance.Json) { WriteIndented = false };
+
     public required StageManifest Manifest { get; init; }
 
     /// <summary>Examples of the latents that the report shows, most chat-specific first.</summary>
@@ -44,19 +47,19 @@ public sealed record EvidenceFolder
     public Dictionary<string, FileSeal> Save(string folder)
     {
         Dictionary<string, FileSeal> seals = [];
-        Write(folder, ExamplesFile, Examples, seals);
-        Write(folder, TemplateFile, TemplateShares, seals);
-        Write(folder, InterventionsFile, Interventions, seals);
-        Write(folder, BehavioursFile, Behaviours, seals);
+        Write(folder, ExamplesFile, Examples, seals, Compact);
+        Write(folder, TemplateFile, TemplateShares, seals, Compact);
+        Write(folder, InterventionsFile, Interventions, seals, Provenance.Json);
+        Write(folder, BehavioursFile, Behaviours, seals, Provenance.Json);
         return seals;
     }
 
-    static void Write<T>(string folder, string file, T? value, Dictionary<string, FileSeal> seals)
+    static void Write<T>(string folder, string file, T? value, Dictionary<string, FileSeal> seals, JsonSerializerOptions options)
         where T : class
     {
         if (value is not null)
         {
-            seals[file] = AtomicFile.Write(Path.Combine(folder, file), s => JsonSerializer.Serialize(s, value, Provenance.Json));
+            seals[file] = AtomicFile.Write(Path.Combine(folder, file), s => JsonSerializer.Serialize(s, value, options));
         }
     }
 

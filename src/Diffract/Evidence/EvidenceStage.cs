@@ -23,7 +23,7 @@ public static class EvidenceStage
         StageManifest trained = Provenance.Require(run, crosscoder, $"diffract train {run.Root} --name {settings.Name}");
         LatentTable latents = LatentTable.Open(run, settings.Name);
         ScalingTable scaling = ScalingTable.Open(run, settings.Name);
-        int layer = (int?)trained.Settings["layer"] ?? throw new DiffractException($"{run.Relative(crosscoder)}/manifest.json names no layer; run `diffract train {run.Root} --name {settings.Name} --fresh`");
+        int layer = ScanInputs.LayerOf(trained, settings.Name);
         StageManifest plan = new()
         {
             Stage = "evidence",

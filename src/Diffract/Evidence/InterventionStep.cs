@@ -1,8 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using Diffract.Crosscoders;
-using Diffract.Formats;
 using Diffract.Latents;
 using Diffract.Llms;
 using Diffract.Runs;
@@ -65,7 +63,7 @@ static class InterventionStep
         StageContext context, TokenStore tokens, int layer, LatentSets sets, IReadOnlyList<Edit> edits, EvidenceSettings settings, EditChat[] chats, Dictionary<int, ChatSums> done, int total,
         string progress)
     {
-        CheckCheckpoints(context, tokens);
+        tokens.RequireCheckpoints(context.Run);
         string folder = context.Run.Crosscoder(settings.Name);
         using Crosscoder crosscoder = CrosscoderFolder.Load(folder, context.Backend);
         LooseIntervention.RequireThreshold(crosscoder, context.Run.Relative(folder), settings.AllowUnsetThreshold, context.Progress);
@@ -117,19 +115,5 @@ static class InterventionStep
         // Written anew, so that what follows does not continue a broken line.
         AtomicFile.WriteText(path, string.Concat(whole.Select(l => l + "\n")));
         return done;
-    }
-
-    static void CheckCheckpoints(StageContext context, TokenStore tokens)
-    {
-        foreach ((string name, string folder) in new[] { ("base", tokens.BaseModel), ("chat", tokens.ChatModel) })
-        {
-            JsonNode? made = tokens.Manifest.Settings[name]?["checkpoint"];
-            string now = CheckpointSeal.Of(folder);
-            if (made is not null && (string?)made != now)
-            {
-                throw new DiffractException(
-                    $"the {name} checkpoint {folder} has changed since `tokenize`: its seal was {made}, now {now}; put the old one back, or run `diffract tokenize {context.Run.Root} --fresh` with the new one");
-            }
-        }
     }
 }

@@ -110,6 +110,7 @@ public sealed class ScanInputs : IDisposable
         static string Widths(int[] offsets) => string.Join(" and ", offsets.Skip(1).Zip(offsets, (end, begin) => end - begin));
     }
 
-    static int LayerOf(StageManifest manifest, string name)
+    /// <summary>The layer that a crosscoder's manifest names.</summary>
+    public static int LayerOf(StageManifest manifest, string name)
         => (int?)manifest.Settings["layer"] ?? throw new DiffractException($"crosscoders/{name}/manifest.json does not say its layer; train or import the crosscoder again");
 }

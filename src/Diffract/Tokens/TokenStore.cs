@@ -1,5 +1,6 @@
 using System.IO.MemoryMappedFiles;
 using System.Text.Json;
+using Diffract.Formats;
 using Diffract.Runs;
 
 namespace Diffract.Tokens;
@@ -57,6 +58,20 @@ public sealed unsafe class TokenStore : IDisposable
     /// <summary>The tokens of a run; a missing, truncated or damaged store is refused.</summary>
     public static TokenStore Open(RunFolder run)
         => new(run.Tokens, Provenance.Require(run, run.Tokens, "diffract tokenize " + Path.GetFileName(run.Root)));
+
+    /// <summary>Refuses checkpoints that are not those the tokens were made for.</summary>
+    public void RequireCheckpoints(RunFolder run)
+    {
+        foreach ((string name, string folder) in new[] { ("base", BaseModel), ("chat", ChatModel) })
+        {
+            string made = (string)Manifest.Settings[name]!["checkpoint"]!, now = CheckpointSeal.Of(folder);
+            if (made != now)
+            {
+                throw new DiffractException(
+                    $"the {name} checkpoint {folder} has changed since `tokenize`: its seal was {made}, now {now}; put the old one back, or run `diffract tokenize {Path.GetFileName(run.Root)} --fresh` with the new one");
+            }
+        }
+    }
 
     public ReadOnlySpan<int> Ids(TokenDocument d) => new((int*)_ids.Pointer + d.Start, d.Length);
 
