@@ -156,6 +156,22 @@ public sealed class TransformerContract
         Assert.Equal(Draw.Floats(alone), Draw.Floats(whole.SliceRows(57, 1)));
     }
 
+    /// <summary>Weights too many to be packed at once: the inner width is cut, and the sum goes on where it stopped.</summary>
+    [Theory]
+    [InlineData("vector-3")]
+    [InlineData("avx2-3")]
+    public void A_wide_mlp_gives_the_same_bits_for_many_rows_as_for_one(string name)
+    {
+        const int Width = 4096, Inner = 1400, Rows = 24;
+        using IBackend backend = BackendsUnderTest.Create(name);
+        Matrix x = Draw.Acts(Rows, Width, 25), gate = Draw.Cheap(Inner, Width, 26), up = Draw.Cheap(Inner, Width, 27), down = Draw.Cheap(Width, Inner, 28);
+        Matrix whole = Matrix.Host(Rows, Width), alone = Matrix.Host(1, Width);
+        backend.Transformer.GatedMlp(x, gate, up, down, Activation.GeluTanh, whole);
+        backend.Transformer.GatedMlp(x.SliceRows(13, 1), gate, up, down, Activation.GeluTanh, alone);
+        Assert.Equal(Draw.Floats(alone), Draw.Floats(whole.SliceRows(13, 1)));
+        Assert.Contains(Draw.Floats(alone), v => v != 0);
+    }
+
     [Theory]
     [MemberData(nameof(Names))]
     public void Soft_caps_are_good_to_a_few_units_in_the_last_place(string name)
@@ -304,6 +320,19 @@ public sealed class TransformerContract
             for (int i = 0; i < rows * columns; i++)
             {
                 bits[i] = BFloat16.FromSingle(drawn.Row(i / columns)[i % columns]);
+            }
+
+            return matrix;
+        }
+
+        /// <summary>Many bfloat16 weights quickly: between -1/16 and 1/16, by a linear congruence.</summary>
+        public static Matrix Cheap(int rows, int columns, uint seed)
+        {
+            Matrix matrix = Matrix.Host(rows, columns, ElementType.BFloat16);
+            foreach (ref ushort bits in ((HostBuffer)matrix.Buffer).Span<ushort>())
+            {
+                seed = seed * 1664525 + 1013904223;
+                bits = BFloat16.FromSingle(((int)(seed >> 16) - 32768) / 524288f);
             }
 
             return matrix;
