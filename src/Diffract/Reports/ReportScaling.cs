@@ -1,3 +1,5 @@
+using Bounds = Diffract.Scaling.Verdicts;
+
 namespace Diffract.Reports;
 
 /// <summary>Section 3: Latent Scaling of the chat-only latents, with a sample of shared ones for comparison.</summary>
@@ -8,31 +10,37 @@ namespace Diffract.Reports;
 /// <param name="SharedErrorMedian">Median nu-error of all shared latents that fired often enough.</param>
 /// <param name="SharedReconstructionMedian">Median nu-reconstruction of the same.</param>
 /// <param name="SharedTotal">How many those are.</param>
-/// <param name="Points">Every chat-only latent with both ratios, then a sample of the shared ones.</param>
+/// <param name="BelowNorm">Latents that pass both ratios though their relative decoder norm is not above 0.9 (base-only ones left out): what the norm alone overlooks.</param>
+/// <param name="Points">Every chat-only latent with both ratios, those of <paramref name="BelowNorm"/>, then a sample of the shared ones.</param>
 public sealed record ReportScaling(
     VerdictCounts Verdicts, long Tokens, double ErrorMedian, double ReconstructionMedian,
-    double SharedErrorMedian, double SharedReconstructionMedian, int SharedTotal, IReadOnlyList<ScalingPoint> Points)
+    double SharedErrorMedian, double SharedReconstructionMedian, int SharedTotal, int BelowNorm, IReadOnlyList<ScalingPoint> Points)
 {
     /// <summary>Shared latents shown in the scatter.</summary>
     public const int SharedSample = 400;
-
-    /// <summary>A latent is judged only from as many activations on.</summary>
-    public const int EnoughActivations = 50;
 
     public static ReportScaling From(IReadOnlyList<ReportLatent> latents, long tokens)
     {
         List<ReportLatent> chatOnly = [.. latents.Where(l => l.Class == "chat-only")];
         List<ReportLatent> shown = [.. chatOnly.Where(HasRatios).OrderBy(l => l.Latent)];
-        List<ReportLatent> shared = [.. latents.Where(l => l.Class == "shared" && HasRatios(l) && l.ScalingActive >= EnoughActivations).OrderBy(l => l.Latent)];
+        List<ReportLatent> shared = [.. latents.Where(l => l.Class == "shared" && HasRatios(l) && l.ScalingActive >= Bounds.FewestActivations).OrderBy(l => l.Latent)];
+
+        List<ReportLatent> below = [.. latents.Where(PassesBelowNorm).OrderBy(l => l.Latent)];
 
         // Evenly spaced, so that the sample is the same in every report of the run.
         int step = Math.Max(1, (shared.Count + SharedSample - 1) / SharedSample);
-        IEnumerable<ReportLatent> sample = shared.Where((_, i) => i % step == 0);
+        IEnumerable<ReportLatent> sample = shared.Where((l, i) => i % step == 0 && !PassesBelowNorm(l));
         return new ReportScaling(
             VerdictCounts.From(chatOnly), tokens, Median(shown.Select(l => l.NuError)), Median(shown.Select(l => l.NuReconstruction)),
-            Median(shared.Select(l => l.NuError)), Median(shared.Select(l => l.NuReconstruction)), shared.Count,
-            [.. shown.Select(l => ScalingPoint.From(l, l.Verdict)), .. sample.Select(l => ScalingPoint.From(l, "shared"))]);
+            Median(shared.Select(l => l.NuError)), Median(shared.Select(l => l.NuReconstruction)), shared.Count, below.Count,
+            [.. shown.Select(l => ScalingPoint.From(l, l.Verdict)), .. below.Select(l => ScalingPoint.From(l, BelowNormName)), .. sample.Select(l => ScalingPoint.From(l, "shared"))]);
     }
+
+    /// <summary>What <see cref="ScalingPoint.Verdict"/> calls a latent of <see cref="BelowNorm"/>.</summary>
+    public const string BelowNormName = "passes below 0.9";
+
+    static bool PassesBelowNorm(ReportLatent l)
+        => l.Class is "shared" or "other" && l.ScalingActive >= Bounds.FewestActivations && Math.Abs(l.NuError) < Bounds.NuErrorBelow && Math.Abs(l.NuReconstruction) < Bounds.NuReconstructionBelow;
 
     static bool HasRatios(ReportLatent latent) => double.IsFinite(latent.NuError) && double.IsFinite(latent.NuReconstruction);
 

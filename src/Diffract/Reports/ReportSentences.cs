@@ -55,13 +55,13 @@ static class ReportSentences
 
             if (s.Verdicts.Total == 0)
             {
-                return $"{Label(c)}: no chat-only latent to test.";
+                return $"{Label(c)}: no chat-only latent (Δ-norm above 0.9) to test.{Below(s)}";
             }
 
             string medians = double.IsNaN(s.ErrorMedian) ? "none has both ratios" : $"median ν-error {Number(s.ErrorMedian)}, median ν-reconstruction {Number(s.ReconstructionMedian)}";
             string shared = s.SharedTotal == 0 ? "" : $" (shared latents: {Number(s.SharedErrorMedian)} and {Number(s.SharedReconstructionMedian)})";
             int judged = s.Verdicts.Total - s.Verdicts.Undecided;
-            return $"{Label(c)}: of {Counted(judged, "chat-only latent")} that can be judged, {(s.Verdicts.ChatSpecific == 0 ? "none is" : Count(s.Verdicts.ChatSpecific) + (s.Verdicts.ChatSpecific == 1 ? " is" : " are"))} chat-specific; {medians}{shared}.";
+            return $"{Label(c)}: of {Counted(judged, "chat-only latent")} that can be judged, {(s.Verdicts.ChatSpecific == 0 ? "none is" : Count(s.Verdicts.ChatSpecific) + (s.Verdicts.ChatSpecific == 1 ? " is" : " are"))} chat-specific; {medians}{shared}.{Below(s)}";
         })];
 
     static IReadOnlyList<string> Meaning(IReadOnlyList<ReportCrosscoder> crosscoders)

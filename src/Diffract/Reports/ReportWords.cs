@@ -44,8 +44,12 @@ public static class ReportWords
             string looks = $"{Label(c)}: {Count(norms.All.ChatOnly)} of {Counted(norms.All.Total, "latent")} look{(norms.All.ChatOnly == 1 ? "s" : "")} chat-only by norm (Δ-norm above 0.9)";
             return c.Scaling is not { } scaling
                 ? $"{looks}; {Missing(c, "scaling")}."
-                : norms.All.ChatOnly == 0 ? $"{looks}: there is nothing to test by Latent Scaling." : $"{looks}; {Split(scaling.Verdicts)}.";
+                : norms.All.ChatOnly == 0 ? $"{looks}: there is nothing to test by Latent Scaling.{Below(scaling)}" : $"{looks}; {Split(scaling.Verdicts)}.{Below(scaling)}";
         })];
+
+    /// <summary>What the norm alone overlooks.</summary>
+    public static string Below(ReportScaling scaling)
+        => scaling.BelowNorm == 0 ? "" : $" {Counted(scaling.BelowNorm, "latent")} below that norm pass{(scaling.BelowNorm == 1 ? "es" : "")} both ratios all the same.";
 
     static string Split(VerdictCounts v)
     {

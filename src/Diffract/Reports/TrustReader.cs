@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Runs;
 using Diffract.Tokens;
@@ -132,6 +131,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
     {
         List<string> unexplained = [.. crosscoders.Where(c => double.IsFinite(c.Settings.FvePooled)).Select(c => $"{Percent(1 - c.Settings.FvePooled)} in {ReportWords.Label(c)}")];
         string rest = unexplained.Count == 0 ? "" : $" ({List(unexplained)} of the variance)";
+        int undecided = crosscoders.Sum(c => c.Scaling?.Verdicts.Undecided ?? 0);
         return
         [
             $"A crosscoder explains a part of the activations; what fine-tuning changed may lie in the rest{rest}, where no latent can show it.",
@@ -140,7 +140,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
             "Examples show where a latent fires, not what it does; only section 4 changes anything inside the model.",
             "Edits act at one layer. What later layers can rebuild, or what other layers hold, is not measured.",
             "The best latent for a behaviour is the best of many, chosen on one half of the chats; shuffled labels pass through the same choice.",
-            string.Create(CultureInfo.InvariantCulture, $"Δ-norm classes and verdicts are names for ranges; {Counted(crosscoders.Sum(c => c.Scaling?.Verdicts.Undecided ?? 0), "chat-only latent")} fired too rarely to be judged."),
+            .. undecided == 0 ? (string[])[] : [$"{Counted(undecided, "chat-only latent")} fired too rarely to be judged; they count neither as found nor as refuted."],
         ];
     }
 }

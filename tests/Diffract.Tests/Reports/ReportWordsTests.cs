@@ -58,6 +58,17 @@ public sealed class ReportWordsTests
     }
 
     [Fact]
+    public void Latents_that_pass_both_ratios_below_the_norm_are_said()
+    {
+        ReportLatent passes = new() { Latent = 1, Class = "other", DeltaNorm = 0.7, NuError = 0.1, NuReconstruction = -0.3, ScalingActive = 50 };
+        ReportScaling scaling = ReportScaling.From(
+            [passes, passes with { Latent = 2, ScalingActive = 49 }, passes with { Latent = 3, NuError = 0.2 }, passes with { Latent = 4, Class = "base-only", DeltaNorm = 0 }, passes with { Latent = 5, NuReconstruction = double.NaN }], 1000);
+        Assert.Equal(1, scaling.BelowNorm);
+        Assert.Equal((1, ReportScaling.BelowNormName), (Assert.Single(scaling.Points).Latent, scaling.Points[0].Verdict));
+        Assert.Equal(" 1 latent below that norm passes both ratios all the same.", ReportWords.Below(scaling));
+    }
+
+    [Fact]
     public void Bins_count_every_latent_once_and_edges_go_up()
     {
         double[] norms = [0, 0.005, 0.01, 0.5, 0.9, 0.95, 0.999, 1, double.NaN];

@@ -84,7 +84,7 @@ const Charts = (() => {
       return {
         ...base(p),
         grid: [main, inset],
-        xAxis: [x(0, "relative decoder norm Δ (0 = base-only, 1 = chat-only)", 0, 1, wide ? 0.1 : 0.2), x(1, "Δ from 0.9 to 1", 0.9, 1, wide ? 0.05 : 0.02)],
+        xAxis: [x(0, "relative decoder norm Δ (0 = base-only, 1 = chat-only)", 0, 1, wide ? 0.1 : 0.2), x(1, norms.topBins.some(n => n) ? "Δ from 0.9 to 1" : "Δ from 0.9 to 1: none", 0.9, 1, wide ? 0.05 : 0.02)],
         yAxis: [countAxis(p, most, "latents (log scale)", 38, { gridIndex: 0 }), countAxis(p, mostTop, "", 0, { gridIndex: 1 })],
         series: [mainBars, mainSurvivors, ...series(1, norms.topBins, norms.topSurvivors, 0.9, 1, () => p.chat)],
       };
@@ -99,6 +99,7 @@ const Charts = (() => {
     "decoupling": { symbol: "diamond", size: 11, name: "decoupling" },
     "both": { symbol: "path://M0 0L2 0L5 3L8 0L10 0L10 2L7 5L10 8L10 10L8 10L5 7L2 10L0 10L0 8L3 5L0 2Z", size: 9, name: "both" },
     "undecided": { symbol: "circle", size: 8, name: "undecided" },
+    "passes below 0.9": { symbol: "rect", size: 8, name: "passes below 0.9" },
     "shared": { symbol: "circle", size: 4, name: "shared (sample)" },
   };
   function scatter(points) {
@@ -115,12 +116,12 @@ const Charts = (() => {
     return (p, width) => {
       const side = Math.max(40, Math.min(64, width * 0.14));
       const left = 50, top = side + 16, bottom = 44, right = side + 16;
-      const colourOf = v => (v === "shared" ? fade(p.shared, 0.7) : v === "chat-specific" ? p.chat : v === "undecided" ? fade(p.chat, 0) : fade(p.chat, 0.75));
+      const colourOf = v => (v === "passes below 0.9" ? fade(p.ink, 0) : v === "shared" ? fade(p.shared, 0.7) : v === "chat-specific" ? p.chat : v === "undecided" ? fade(p.chat, 0) : fade(p.chat, 0.75));
       const axisOf = (more, label) => axis(p, { axis: { min: from, max: to, splitLine: { show: false }, axisTick: { show: true, customValues: [0, 0.2, 0.5, 1], lineStyle: { color: p.faint } }, ...more }, label: { customValues: [0, 0.2, 0.5, 1], formatter: tick, ...label } });
       const bare = { show: false };
       const groups = Object.keys(symbols).map(v => ({
         type: "scatter", name: symbols[v].name, symbol: symbols[v].symbol, symbolSize: symbols[v].size, z: v === "shared" ? 2 : v === "chat-specific" ? 5 : 4,
-        itemStyle: { color: colourOf(v), ...(v === "chat-specific" ? { borderColor: p.ink, borderWidth: 1.2 } : v === "undecided" ? { borderColor: p.chat, borderWidth: 1.6 } : {}) },
+        itemStyle: { color: colourOf(v), ...(v === "chat-specific" ? { borderColor: p.ink, borderWidth: 1.2 } : v === "undecided" ? { borderColor: p.chat, borderWidth: 1.6 } : v === "passes below 0.9" ? { borderColor: p.ink, borderWidth: 1.4 } : {}) },
         data: inside.filter(s => s.verdict === v).map(s => ({ value: [s.nuReconstruction, s.nuError], point: s })),
         tooltip: {
           formatter: d => {
@@ -133,10 +134,11 @@ const Charts = (() => {
       groups[0].markLine = { silent: true, symbol: "none", lineStyle: line, label: { show: false }, data: [{ yAxis: 0.2 }, { xAxis: 0.5 }] };
       groups[0].markArea = {
         silent: true, itemStyle: { color: fade(p.chat, 0.09) }, label: { color: p.ink, fontSize: 11, position: ["2%", "4%"] },
-        data: [[{ name: "chat-specific", xAxis: from, yAxis: 0.2 }, { xAxis: 0.5, yAxis: from }]],
+        data: [[{ name: "passes both", xAxis: from, yAxis: 0.2 }, { xAxis: 0.5, yAxis: from }]],
       };
-      const chat = points.filter(s => s.verdict !== "shared"), shared = points.filter(s => s.verdict === "shared");
+      const chat = points.filter(s => s.verdict !== "shared" && s.verdict !== "passes below 0.9"), shared = points.filter(s => s.verdict === "shared");
       const steps = (list, key, vertical, gridIndex, tint, filled) => {
+        if (!list.length) return { type: "line", data: [] };
         const data = histogram(list, key).flatMap((n, i) => {
           const a = from + (i * (to - from)) / bins, b = from + ((i + 1) * (to - from)) / bins;
           return vertical ? [[n, a], [n, b]] : [[a, n], [b, n]];
@@ -242,7 +244,7 @@ const Charts = (() => {
       ...base(p),
       grid: { left: 46, right: 12, top: 10, bottom: 38 },
       tooltip: { ...base(p).tooltip, trigger: "axis", valueFormatter: v => number(v, 3) },
-      xAxis: axis(p, { axis: { name: "step", nameGap: 22, min: 0, max: Math.max(1, ...series.map(s => s.steps.at(-1) ?? 0)), splitNumber: 3, splitLine: { show: false } }, label: { formatter: v => v.toLocaleString("en-GB") } }),
+      xAxis: axis(p, { axis: { name: "step", nameGap: 22, min: 0, splitNumber: 3, splitLine: { show: false } }, label: { formatter: v => v.toLocaleString("en-GB") } }),
       yAxis: axis(p, { axis: { min: v => Math.min(0, v.min), splitNumber: 4, max: full ? 1 : undefined, interval: full ? 0.25 : undefined }, label: { formatter: tick } }),
       series: series.map(s => ({
         type: "line", name: s.name, data: s.steps.map((step, i) => [step, s.values[i]]), symbol: s.steps.length > 30 ? "none" : s.tint === "l1" ? "diamond" : "circle", symbolSize: 5,

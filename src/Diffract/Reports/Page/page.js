@@ -20,7 +20,7 @@ const interval = (e, f = number) => (!e || e.value === null ? "–" : e.low === 
 const sentences = notes => notes.map(n => n[0].toUpperCase() + n.slice(1) + (/[.!?]$/.test(n) ? "" : ".")).join(" ");
 const tint = c => (c.settings.kind === "L1" ? "l1" : "batchtopk");
 const svgMark = (name, colour) => {
-  const paths = { circle: "M5 0A5 5 0 1 1 4.99 0Z", diamond: "M5 0L10 5L5 10L0 5Z", triangle: "M5 0L10 10L0 10Z", square: "M0 0H10V10H0Z", cross: "M0 0L2 0L5 3L8 0L10 0L10 2L7 5L10 8L10 10L8 10L5 7L2 10L0 10L0 8L3 5L0 2Z", line: "M0 4H10V6H0Z", hollow: "M5 0A5 5 0 1 1 4.99 0ZM5 2A3 3 0 1 0 5.01 2Z" };
+  const paths = { circle: "M5 0A5 5 0 1 1 4.99 0Z", diamond: "M5 0L10 5L5 10L0 5Z", triangle: "M5 0L10 10L0 10Z", square: "M0 0H10V10H0Z", frame: "M0 0H10V10H0ZM2 2V8H8V2Z", cross: "M0 0L2 0L5 3L8 0L10 0L10 2L7 5L10 8L10 10L8 10L5 7L2 10L0 10L0 8L3 5L0 2Z", line: "M0 4H10V6H0Z", hollow: "M5 0A5 5 0 1 1 4.99 0ZM5 2A3 3 0 1 0 5.01 2Z" };
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 10 10");
   svg.setAttribute("aria-hidden", "true");
@@ -106,7 +106,7 @@ function compared() {
     { name: "mean of batches", num: true, title: "variance explained as a mean of batches, as published", get: c => percent(c.settings.fveMeanOfBatches) },
     { name: "threshold", num: true, get: c => number(c.settings.threshold, 3) },
     { name: "n tokens", num: true, get: c => count(c.settings.validationTokens) },
-  ], R.crosscoders));
+  ], R.crosscoders, { caption: "A crosscoder is one dictionary for both models [2]; BatchTopK keeps the strongest pairs of a batch [3]. L0 is active latents a token; L0, dead share and variance explained are measured on n held-out tokens." }));
   const pair = s.appendChild(el("div", { class: "pair" }));
   pair.append(el("div", {}, el("h3", {}, "Models"), table("Models", [
     { name: "", get: m => el("span", { class: "named" }, svgMark("square", m.role), m.role) },
@@ -172,21 +172,23 @@ function scaling() {
   const there = R.crosscoders.filter(c => c.scaling);
   if (there.length) {
     s.append(table("Verdicts", verdictColumns, there, { caption: "Undecided: no number, or fewer than 50 activations. Standard errors (table below, and at each point) by jackknife over 32 blocks of documents." }));
-    s.append(key([["circle", "chat", "chat-specific"], ["triangle", "chat", "complete shrinkage"], ["diamond", "chat", "decoupling"], ["cross", "chat", "both"], ["hollow", "chat", "undecided"], ["circle", "shared", "shared latents, a sample"]]));
+    s.append(key([["circle", "chat", "chat-specific"], ["triangle", "chat", "complete shrinkage"], ["diamond", "chat", "decoupling"], ["cross", "chat", "both"], ["hollow", "chat", "undecided"], ...(there.some(c => c.scaling.belowNorm) ? [["frame", "ink", "passes both, Δ-norm below 0.9"]] : []), ["circle", "shared", "shared latents, a sample"]]));
   }
   const pair = s.appendChild(el("div", { class: "pair" }));
   for (const c of R.crosscoders) {
     if (!c.scaling) { missing("scaling", c, c.missing.scaling); continue; }
-    const points = c.scaling.points, chatOnly = points.filter(p => p.verdict !== "shared");
+    const points = c.scaling.points, judged = points.filter(p => p.verdict !== "shared"), chatOnly = judged.filter(p => p.verdict !== "passes below 0.9");
+    const shared = points.length - judged.length;
     const box = pair.appendChild(el("div", {}, el("h3", {}, markOf(c), c.label)));
     if (!points.length) { box.append(el("p", { class: "missing" }, "No latent has both ratios: nothing to draw.")); continue; }
-    chart(box, Charts.scatter(points), Charts.scatter.height, `Scatter of nu-error against nu-reconstruction of ${c.label}: ${chatOnly.length} chat-only latents, ${c.scaling.verdicts.chatSpecific} of them inside both thresholds, and ${points.length - chatOnly.length} shared ones.`);
+    chart(box, Charts.scatter(points), Charts.scatter.height, `Scatter of nu-error against nu-reconstruction of ${c.label}: ${chatOnly.length} chat-only latents, ${c.scaling.verdicts.chatSpecific} of them inside both thresholds, ${c.scaling.belowNorm} below the norm that pass both, and ${shared} shared ones.`);
     const outside = Charts.scatter.outside(points);
-    box.append(el("p", { class: "note" }, `${count(chatOnly.length)} chat-only latents and ${count(points.length - chatOnly.length)} of ${count(c.scaling.sharedTotal)} shared ones; ${outside ? `${count(outside)} lie outside the frame` : "none lies outside the frame"}. Edges: each group’s distribution.`));
-    box.append(toggled(`Table: ${count(chatOnly.length)} chat-only latents`, table("Ratios", [
+    box.append(el("p", { class: "note" }, `${chatOnly.length ? count(chatOnly.length) : "No"} chat-only latent${chatOnly.length === 1 ? "" : "s"} and ${count(shared)} of ${count(c.scaling.sharedTotal)} shared ones; ${outside ? `${count(outside)} lie${outside === 1 ? "s" : ""} outside the frame` : "none lies outside the frame"}. Edges: each group’s distribution.`));
+    if (!judged.length) continue;
+    box.append(toggled(`Table: ${count(judged.length)} latents`, table("Ratios", [
       { name: "latent", num: true, get: p => p.latent }, { name: "verdict", get: p => p.verdict }, { name: "ν-error ± s.e.", num: true, get: p => `${number(p.nuError, 3)} ± ${number(p.nuErrorSe, 3)}` },
       { name: "ν-reconstr. ± s.e.", num: true, get: p => `${number(p.nuReconstruction, 3)} ± ${number(p.nuReconstructionSe, 3)}` }, { name: "Δ-norm", num: true, get: p => number(p.deltaNorm, 3) }, { name: "n", num: true, get: p => count(p.active) },
-    ], chatOnly, { tall: chatOnly.length > 12 })));
+    ], judged, { tall: judged.length > 12 })));
   }
 }
 
@@ -291,7 +293,9 @@ function behaviours() {
   const there = R.crosscoders.filter(c => c.behaviours);
   const name = r => r.group + (r.against ? ` against ${r.against}` : "");
   const measured = r => r.auc && r.auc.value !== null && !r.tooFew;
-  const groups = [...new Set(there.flatMap(c => c.behaviours.rows.filter(measured).map(name)))];
+  // Clearest first; what has too few chats last.
+  const best = row => Math.max(-1, ...there.flatMap(c => c.behaviours.rows.filter(r => name(r) === name(row) && measured(r)).map(r => r.auc.value)));
+  const groups = [...new Set(there.flatMap(c => c.behaviours.rows.filter(measured)).sort((a, b) => best(b) - best(a)).map(name))];
   if (groups.length) {
     s.append(el("p", { class: "note" }, "AUC of a latent’s largest activation over the answer: how well it alone tells the chats of one behaviour from the others. The latent is chosen on one half of the held-out chats and judged on the other; the grey tail below each mark runs from the mean under shuffled labels to its 95th percentile. “Against contrast”: refusals told from harmless look-alikes of the same requests."));
     s.append(key([...there.map(c => [tint(c) === "l1" ? "diamond" : "circle", tint(c), `${c.label}${c.behaviours.candidatesAreSurvivors ? "" : " (no survivors: latents of the highest Δ-norm)"}`]), ["line", "faint", "shuffled labels"]]));
@@ -301,11 +305,11 @@ function behaviours() {
   if (there.length) {
     s.append(table("Behaviours", [
       { name: "behaviour", get: r => name(r[1]) }, { name: "crosscoder", get: r => named(r[0]) }, { name: "latent", num: true, get: r => r[1].latent },
-      { name: "survives", get: r => (r[1].latent === null ? null : r[1].survivor ? "yes" : "no") }, { name: "AUC (95%)", num: true, get: r => (r[1].tooFew ? el("small", {}, r[1].tooFew) : interval(r[1].auc)) },
+      { name: "survives", get: r => (r[1].latent === null ? null : r[1].survivor ? "yes" : "no") }, { name: "AUC (95%)", num: true, get: r => (r[1].tooFew ? el("small", { title: r[1].tooFew }, /^too few/.test(r[1].tooFew) ? "too few" : r[1].tooFew) : interval(r[1].auc)) },
       { name: "shuffled", num: true, title: "mean AUC under shuffled labels, then its 95th percentile", get: r => (r[1].shuffledAuc === null ? null : `${number(r[1].shuffledAuc)} (95%: ${number(r[1].shuffledHigh)})`) },
       { name: "above chance", get: r => (measured(r[1]) ? (r[1].tracks ? "yes" : "no") : null) }, { name: "chosen at", num: true, title: "AUC on the half where it was chosen", get: r => (r[1].aucSelectionHalf === null ? null : number(r[1].aucSelectionHalf)) },
-      { name: "n with", num: true, title: "chats of the behaviour in the reported half", get: r => count(r[1].positivesReport) }, { name: "n without", num: true, get: r => count(r[1].negatives) },
-    ], there.flatMap(c => c.behaviours.rows.map(r => [c, r])).sort((a, b) => name(a[1]).localeCompare(name(b[1]))), { tall: true }));
+      { name: "n with: chosen on, reported", num: true, title: "chats of the behaviour in each half; fewer than 20 in either are too few", get: r => `${count(r[1].positivesSelection)}, ${count(r[1].positivesReport)}` }, { name: "n without", num: true, get: r => count(r[1].negatives) },
+    ], there.flatMap(c => c.behaviours.rows.map(r => [c, r])).sort((a, b) => best(b[1]) - best(a[1]) || name(a[1]).localeCompare(name(b[1]))), { tall: true }));
     for (const c of there) if (c.behaviours.notes.length) s.append(el("p", { class: "note" }, `${c.label}: ${sentences(c.behaviours.notes)}`));
   }
   for (const c of R.crosscoders) if (!c.behaviours) missing("behaviours", c, c.missing.behaviours);
