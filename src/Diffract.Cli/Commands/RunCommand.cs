@@ -1,0 +1,60 @@
+using System.CommandLine;
+using Diffract.Crosscoders;
+using Diffract.Pipeline;
+using Diffract.Runs;
+
+namespace Diffract.Cli.Commands;
+
+/// <summary><c>diffract run</c>: the whole path on a pair of the user's own.</summary>
+static class RunCommand
+{
+    public static Command Create()
+    {
+        Option<string> baseModel = new("--base") { Description = "Folder of the base model's checkpoint.", Required = true };
+        Option<string> chatModel = new("--chat") { Description = "Folder of the chat model's checkpoint; its tokenizer and chat template are used.", Required = true };
+        Option<string[]> texts = new("--text") { Description = "Files of documents: JSON lines with `text`, plain or .gz. --text or --chats alone is enough.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> chats = new("--chats") { Description = "Files of chats: JSON lines with `turns`, plain or .gz.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> crosscoders = new("--crosscoder") { Description = "Folders of crosscoders to examine: nothing is trained then.", AllowMultipleArgumentsPerToken = true };
+        Option<int?> layer = new("--layer") { Description = "Hooked block, counted from 0. Default: half the blocks, rounded down." };
+        Option<long?> tokens = new("--tokens") { Description = "Most tokens to harvest, of all splits; 100,000 or more. Default: all that the files give." };
+        Option<double?> hours = new("--hours") { Description = "Most hours to harvest, turned into tokens by a short measured probe. Default: no limit." };
+        Option<string> kind = new("--kind") { Description = "What to train: batchtopk, l1 or both.", DefaultValueFactory = _ => "batchtopk" };
+        kind.AcceptOnlyFromAmong("batchtopk", "l1", "both");
+        Option<string> preset = new("--preset") { Description = "demo: sizes and schedules as shares of the run's own steps; paper: those of the paper, refused for a run too short.", DefaultValueFactory = _ => "demo" };
+        preset.AcceptOnlyFromAmong("demo", "paper");
+        Option<int> seed = new("--seed") { Description = "Decides splits, initialisations, order and resamples.", DefaultValueFactory = _ => 42 };
+        Option<string?> output = new("--out") { Description = "Run folder. Default: runs/<name of the chat folder>." };
+        Option<bool> fresh = new("--fresh") { Description = "Throw away what an earlier run made there. Default: go on where it stopped." };
+        Option<bool> unset = new("--allow-unset-threshold") { Description = "Examine a BatchTopK crosscoder without an inference threshold, densely. Default: refuse." };
+        Command command = new("run", "From two checkpoints and text to a report of what changed; stops with Ctrl-C, goes on when called again.")
+        {
+            baseModel, chatModel, texts, chats, crosscoders, layer, tokens, hours, kind, preset, seed, output, fresh, unset,
+        };
+        new CommonOptions().Run(command, (parse, backend, progress, stop) =>
+        {
+            PipelineSettings settings = new()
+            {
+                BaseModel = parse.GetValue(baseModel)!,
+                ChatModel = parse.GetValue(chatModel)!,
+                Texts = parse.GetValue(texts) ?? [],
+                Chats = parse.GetValue(chats) ?? [],
+                Crosscoders = parse.GetValue(crosscoders) ?? [],
+                Layer = parse.GetValue(layer),
+                MaxTokens = parse.GetValue(tokens),
+                Hours = parse.GetValue(hours),
+                Kinds = parse.GetValue(kind) switch
+                {
+                    "l1" => [CrosscoderKind.L1],
+                    "both" => [CrosscoderKind.BatchTopK, CrosscoderKind.L1],
+                    _ => [CrosscoderKind.BatchTopK],
+                },
+                Preset = parse.GetValue(preset)!,
+                Seed = parse.GetValue(seed),
+                AllowUnsetThreshold = parse.GetValue(unset),
+            };
+            string folder = parse.GetValue(output) ?? Path.Combine("runs", Path.GetFileName(Path.GetFullPath(settings.ChatModel)));
+            ConsoleProgress.Show(MainPath.Run(new StageContext(RunFolder.Create(folder), backend, progress, parse.GetValue(fresh), stop), settings));
+        });
+        return command;
+    }
+}

@@ -1,0 +1,94 @@
+using Diffract.Activations;
+using Diffract.Crosscoders;
+using Diffract.Evidence;
+using Diffract.Latents;
+using Diffract.Llms;
+using Diffract.Reports;
+using Diffract.Runs;
+using Diffract.Scaling;
+using Diffract.Tokens;
+using Diffract.Training;
+
+namespace Diffract.Pipeline;
+
+/// <summary>The main path: the stages in as many lines. (Not called Pipeline, because its namespace is.)</summary>
+public static class MainPath
+{
+    /// <summary>Runs what is missing; a run that was stopped goes on where it stopped.</summary>
+    public static ReportOutcome Run(StageContext context, PipelineSettings settings)
+    {
+        CheckNames(settings);
+        RunPlan plan = RunPlan.Make(context, settings);
+        plan.Announce(context, settings);
+
+        TokenizeStage.Run(context, new TokenizeSettings
+        {
+            BaseModel = settings.BaseModel,
+            ChatModel = settings.ChatModel,
+            Texts = settings.Texts,
+            Chats = settings.Chats,
+            MaxTokens = plan.MaxTokens,
+            Seed = settings.Seed,
+        });
+        CheckTraining(context, settings);
+        HarvestStage.Run(context, new HarvestSettings { Layer = plan.Layer });
+        List<string> names = [];
+        foreach (string folder in settings.Crosscoders)
+        {
+            ImportStage.Run(context, folder, plan.Layer);
+            names.Add(ImportStage.NameOf(folder));
+        }
+
+        foreach (CrosscoderKind kind in settings.Crosscoders.Count == 0 ? settings.Kinds : [])
+        {
+            string name = kind == CrosscoderKind.L1 ? "l1" : "batchtopk";
+            TrainStage.Run(context, new TrainSettings { Layer = plan.Layer, Name = name, Preset = settings.Preset, Options = Options(kind, settings) });
+            names.Add(name);
+        }
+
+        foreach (string name in names)
+        {
+            LatentsStage.Run(context, new LatentsSettings { Name = name, AllowUnsetThreshold = settings.AllowUnsetThreshold });
+            ScaleStage.Run(context, new ScaleSettings { Name = name, AllowUnsetThreshold = settings.AllowUnsetThreshold });
+            EvidenceStage.Run(context, new EvidenceSettings { Name = name, Seed = settings.Seed, AllowUnsetThreshold = settings.AllowUnsetThreshold });
+        }
+
+        return ReportStage.Run(context, new ReportSettings(names, plan.Layer));
+    }
+
+    static TrainOptions Options(CrosscoderKind kind, PipelineSettings settings) => new() { Kind = kind, Seed = settings.Seed };
+
+    /// <summary>A preset that does not fit the tokens is refused before the harvest, not after it.</summary>
+    static void CheckTraining(StageContext context, PipelineSettings settings)
+    {
+        if (settings.Crosscoders.Count > 0)
+        {
+            return;
+        }
+
+        using TokenStore tokens = TokenStore.Open(context.Run);
+        long training = tokens.Documents.Where(d => d.Split == Split.Train).Sum(d => (long)d.Length);
+        int[] widths = [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width];
+        foreach (CrosscoderKind kind in settings.Kinds)
+        {
+            Preset.Of(settings.Preset).Configure(kind, widths, training, Options(kind, settings));
+        }
+    }
+
+    /// <summary>Two loaded crosscoders must not take the same place.</summary>
+    static void CheckNames(PipelineSettings settings)
+    {
+        foreach (string folder in settings.Crosscoders)
+        {
+            if (!Directory.Exists(folder))
+            {
+                throw DiffractException.Argument($"--crosscoder {folder} does not exist; wanted a folder with {CrosscoderFolder.ModelFile} and {CrosscoderFolder.ConfigFile}");
+            }
+        }
+
+        if (settings.Crosscoders.GroupBy(ImportStage.NameOf).FirstOrDefault(g => g.Count() > 1) is { } twice)
+        {
+            throw DiffractException.Argument($"--crosscoder is given {twice.Count()} folders called {twice.Key}; rename one, the name is its place in the run");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+using Diffract.Crosscoders;
+
+namespace Diffract.Pipeline;
+
+/// <summary>What a whole run is asked for: the options of <c>diffract run</c>.</summary>
+public sealed record PipelineSettings
+{
+    /// <summary>Checkpoint folder of the base model.</summary>
+    public required string BaseModel { get; init; }
+
+    /// <summary>Checkpoint folder of the chat model, whose tokenizer and template are used.</summary>
+    public required string ChatModel { get; init; }
+
+    /// <summary>Files of documents.</summary>
+    public IReadOnlyList<string> Texts { get; init; } = [];
+
+    /// <summary>Files of chats.</summary>
+    public IReadOnlyList<string> Chats { get; init; } = [];
+
+    /// <summary>Folders of crosscoders to examine; when there is one, nothing is trained.</summary>
+    public IReadOnlyList<string> Crosscoders { get; init; } = [];
+
+    /// <summary>Hooked block, 0-based; null: half the blocks, rounded down.</summary>
+    public int? Layer { get; init; }
+
+    /// <summary>Most tokens to harvest, of all splits.</summary>
+    public long? MaxTokens { get; init; }
+
+    /// <summary>Most hours to harvest; turned into tokens by a measured probe before the start.</summary>
+    public double? Hours { get; init; }
+
+    /// <summary>Which kinds to train.</summary>
+    public IReadOnlyList<CrosscoderKind> Kinds { get; init; } = [CrosscoderKind.BatchTopK];
+
+    /// <summary>"demo" or "paper".</summary>
+    public string Preset { get; init; } = "demo";
+
+    /// <summary>Decides splits, initialisations, order and resamples.</summary>
+    public int Seed { get; init; } = 42;
+
+    /// <summary>Go on with a loaded BatchTopK crosscoder whose threshold is unset (dense codes).</summary>
+    public bool AllowUnsetThreshold { get; init; }
+}

@@ -1,0 +1,107 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Diffract.Llms;
+using Diffract.Runs;
+
+namespace Diffract.Pipeline;
+
+/// <summary>
+/// What a whole run is going to do, decided once: <c>run.json</c> keeps the layer and the cap on tokens that <c>--hours</c> came to, so that a run that goes on later goes on with the same.
+/// </summary>
+/// <param name="Layer">Hooked block.</param>
+/// <param name="MaxTokens">Cap on the tokens of all splits; null for none.</param>
+/// <param name="TokensPerSecond">Measured rate of the harvest.</param>
+sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
+{
+    const long LeastTokens = 100_000;
+    const string FileName = "run.json";
+
+    public static RunPlan Make(StageContext context, PipelineSettings settings)
+    {
+        int blocks = LlmConfig.Load(settings.ChatModel).Layers;
+        int layer = settings.Layer ?? blocks / 2;
+        if (layer < 0 || layer >= blocks)
+        {
+            throw DiffractException.Argument($"--layer {layer} is out of range; wanted 0 to {blocks - 1}, the chat model has {blocks} blocks");
+        }
+
+        if (settings.MaxTokens is < LeastTokens)
+        {
+            throw DiffractException.Argument(string.Create(
+                CultureInfo.InvariantCulture, $"--tokens {settings.MaxTokens} is too small for every stage to run; wanted at least {LeastTokens:N0}, or a run stage by stage"));
+        }
+
+        if (settings.Hours is { } asked && !(asked > 0 && double.IsFinite(asked)))
+        {
+            throw DiffractException.Argument(FormattableString.Invariant($"--hours {asked} is no time; wanted a number above 0"));
+        }
+
+        string path = Path.Combine(context.Run.Root, FileName);
+        string wanted = Asked(settings, layer).ToJsonString();
+        if (!context.Fresh && File.Exists(path) && JsonNode.Parse(File.ReadAllText(path)) is JsonObject kept)
+        {
+            if (kept["asked"]!.ToJsonString() != wanted)
+            {
+                throw new DiffractException($"{context.Run.Root} holds a run with other settings ({kept["asked"]!.ToJsonString()}); use --fresh to replace it, or another --out");
+            }
+
+            return new RunPlan(layer, (long?)kept["maxTokens"], (double)kept["tokensPerSecond"]!);
+        }
+
+        double rate = HarvestRate.Measure(settings.BaseModel, settings.ChatModel, layer, context.Backend, context.Stop);
+        long? cap = settings.MaxTokens;
+        if (settings.Hours is { } hours)
+        {
+            long affordable = (long)(hours * 3600 * rate);
+            if (affordable < LeastTokens)
+            {
+                throw DiffractException.Argument(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"--hours {hours} harvests {affordable:N0} tokens at the measured {rate:N0} tokens/s; wanted at least {LeastTokens:N0}, that is --hours {LeastTokens / rate / 3600:G2}"));
+            }
+
+            cap = Math.Min(cap ?? long.MaxValue, affordable);
+        }
+
+        RunPlan plan = new(layer, cap, rate);
+        AtomicFile.WriteText(path, new JsonObject { ["asked"] = Asked(settings, layer), ["maxTokens"] = cap, ["tokensPerSecond"] = rate }.ToJsonString(Provenance.Json));
+        return plan;
+    }
+
+    /// <summary>The plan in a few lines, printed before any work.</summary>
+    public void Announce(StageContext context, PipelineSettings settings)
+    {
+        string tokens = MaxTokens is { } cap
+            ? string.Create(CultureInfo.InvariantCulture, $"at most {cap:N0} tokens, {cap / TokensPerSecond / 3600:G2} hours of harvest")
+            : "all tokens that the files give";
+        string crosscoders = settings.Crosscoders.Count > 0
+            ? "examine " + string.Join(", ", settings.Crosscoders.Select(c => Path.GetFileName(Path.GetFullPath(c)))) + " (nothing is trained)"
+            : "train " + string.Join(" and ", settings.Kinds.Select(k => k.ToString().ToLowerInvariant())) + $" ({settings.Preset} preset)";
+        context.Progress.Line(string.Create(
+            CultureInfo.InvariantCulture,
+            $"plan: {Path.GetFileName(Path.GetFullPath(settings.BaseModel))} against {Path.GetFileName(Path.GetFullPath(settings.ChatModel))} at layer {Layer}; {tokens} (measured {TokensPerSecond:N0} tokens/s); {crosscoders}"));
+        context.Progress.Line($"plan: {context.Backend.Description}; run folder {context.Run.Root}");
+        if (settings.Chats.Count == 0)
+        {
+            context.Progress.Warn("no --chats: interventions, behaviours and rates by role need chats and are left out");
+        }
+
+        if (settings.Texts.Count == 0)
+        {
+            context.Progress.Warn("no --text: crosscoders see chats only; what is shared with plain text cannot be told");
+        }
+    }
+
+    static JsonObject Asked(PipelineSettings settings, int layer) => new()
+    {
+        ["base"] = Path.GetFullPath(settings.BaseModel),
+        ["chat"] = Path.GetFullPath(settings.ChatModel),
+        ["text"] = new JsonArray([.. settings.Texts.Select(f => (JsonNode)Path.GetFullPath(f))]),
+        ["chats"] = new JsonArray([.. settings.Chats.Select(f => (JsonNode)Path.GetFullPath(f))]),
+        ["layer"] = layer,
+        ["tokens"] = settings.MaxTokens,
+        ["hours"] = settings.Hours,
+        ["preset"] = settings.Preset,
+        ["seed"] = settings.Seed,
+    };
+}
