@@ -1,0 +1,42 @@
+using System.CommandLine.Parsing;
+using Diffract.Cli;
+
+namespace Diffract.Tests.House;
+
+/// <summary>The README says what the program takes.</summary>
+public sealed class ReadmeTests
+{
+    static readonly string Text = File.ReadAllText(Path.Combine(GoldenFiles.Root, "README.md"));
+
+    public static TheoryData<string> Examples => [.. Text.Split('\n').Where(l => l.StartsWith("diffract ", StringComparison.Ordinal)).Distinct()];
+
+    [Theory]
+    [MemberData(nameof(Examples))]
+    public void Every_example_parses(string line)
+        => Assert.Null(CommandTable.Fault(CommandTable.Create().Parse(CommandLineParser.SplitCommandLine(line["diffract ".Length..]).ToArray())));
+
+    [Fact]
+    public void A_wrong_example_would_be_caught()
+    {
+        Assert.NotNull(CommandTable.Fault(CommandTable.Create().Parse(["run", "--base", "a", "--chat", "b", "--no-such-option"])));
+        Assert.NotNull(CommandTable.Fault(CommandTable.Create().Parse(["no-such-verb"])));
+    }
+
+    [Theory]
+    [InlineData("dotnet run -c Release --project src/Diffract.Cli -- demo")]
+    [InlineData("dotnet test -c Release")]
+    public void The_two_commands_are_there_and_run_in_ci(string command)
+    {
+        Assert.Contains("\n" + command + "\n", Text, StringComparison.Ordinal);
+        string scripts = File.ReadAllText(Path.Combine(GoldenFiles.Root, "check.sh")) + File.ReadAllText(Path.Combine(GoldenFiles.Root, ".ci", "run"));
+        Assert.Contains(command, scripts, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Every_file_that_it_points_to_is_there()
+    {
+        string[] links = [.. System.Text.RegularExpressions.Regex.Matches(Text, @"\]\(([^)]+)\)").Select(m => m.Groups[1].Value)];
+        Assert.NotEmpty(links);
+        Assert.All(links, link => Assert.True(File.Exists(Path.Combine(GoldenFiles.Root, link)), link + " is missing"));
+    }
+}
