@@ -67,7 +67,7 @@ public static class LooseTraining
         }
 
         OptimizerFile.Save(settings.Output, trainer.State, crosscoder);
-        CrosscoderFolder.Save(settings.Output, crosscoder, settings.Init is null ? options.Init(kind) : null);
+        CrosscoderFolder.Save(settings.Output, crosscoder, settings.Init is null ? options.Init(Preset.Paper.InitNorm(kind)) : null);
         string threshold = kind == CrosscoderKind.BatchTopK ? string.Create(CultureInfo.InvariantCulture, $", threshold {crosscoder.Threshold:G5}") : "";
         progress.Done("train", $"{config.Steps} steps{threshold}, {settings.Output}");
     }
@@ -94,7 +94,7 @@ public static class LooseTraining
             config = options.K is { } k ? config with { K = k } : config;
             TrainingPlan.RequireMemory(new TrainingConfig { Crosscoder = config, Steps = 1, Batch = source.Batch });
             Crosscoder drawn = new(config, backend);
-            options.Init(kind).Apply(drawn);
+            options.Init(Preset.Paper.InitNorm(kind)).Apply(drawn);
             return drawn;
         }
 

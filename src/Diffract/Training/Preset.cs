@@ -28,6 +28,12 @@ public sealed record Preset
 
     public required double LearningRateBatchTopK { get; init; }
 
+    /// <summary>L1: length of the first vectors. From 0.005, the paper's, most latents of a short run die before they have grown.</summary>
+    public double InitNormL1 { get; init; } = 0.005;
+
+    /// <summary>BatchTopK: length of the first vectors.</summary>
+    public double InitNormBatchTopK { get; init; } = 1;
+
     /// <summary>Passes over the training tokens.</summary>
     public required double Passes { get; init; }
 
@@ -62,8 +68,9 @@ public sealed record Preset
         Expansion = 16,
         Batch = 1024,
         K = 16,
-        Mu = 0.1,
-        LearningRateL1 = 1e-3,
+        Mu = 0.082,
+        LearningRateL1 = 2e-3,
+        InitNormL1 = 0.1,
         LearningRateBatchTopK = 2e-3,
         Passes = 2.5,
         LeastSteps = 1000,
@@ -99,6 +106,9 @@ public sealed record Preset
         "paper" => Paper,
         _ => throw DiffractException.Argument($"--preset {name} is unknown; wanted demo or paper"),
     };
+
+    /// <summary>Length of a kind's first vectors.</summary>
+    public double InitNorm(CrosscoderKind kind) => kind == CrosscoderKind.L1 ? InitNormL1 : InitNormBatchTopK;
 
     /// <summary>The settings for a run, with what was given laid over them.</summary>
     /// <param name="kind">What to train.</param>

@@ -51,14 +51,13 @@ public sealed record TrainOptions
     /// <summary>Begin with the decoder as the encoder's transpose; false draws it.</summary>
     public bool TransposeInit { get; init; } = true;
 
-    /// <summary>Length of each latent's first vectors; null: 0.005 for L1, 1 for BatchTopK; 0 leaves the draws as they are.</summary>
+    /// <summary>Length of each latent's first vectors; 0 leaves the draws as they are.</summary>
     public double? InitNorm { get; init; }
 
     public long? CheckpointEvery { get; init; }
 
-    /// <summary>Initial weights for a kind.</summary>
-    public CrosscoderInit Init(CrosscoderKind kind)
-        => new(Seed, SameInit, TransposeInit, InitNorm is { } norm ? (norm == 0 ? null : norm) : CrosscoderInit.Paper(kind, Seed).Norm);
+    /// <summary>First weights, with vectors of length <paramref name="norm"/> where none was given.</summary>
+    public CrosscoderInit Init(double norm) => new(Seed, SameInit, TransposeInit, InitNorm is { } given ? (given == 0 ? null : given) : norm);
 
     /// <exception cref="DiffractException">A count below 1 that is used before the training's own settings are made.</exception>
     public void Check()

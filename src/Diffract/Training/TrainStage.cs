@@ -28,7 +28,7 @@ public static class TrainStage
         using ActivationStore store = ActivationStore.Open(context.Run, layer);
         ShuffledBatches source = new(store, tokens, options.Seed);
         TrainingConfig config = preset.Configure(kind, [.. store.Widths], source.DistinctTokens, options);
-        CrosscoderInit init = options.Init(kind);
+        CrosscoderInit init = options.Init(preset.InitNorm(kind));
         string name = settings.Name ?? DefaultName(context, config, options.Seed);
         string folder = context.Run.Crosscoder(name);
         StageManifest plan = Plan(context.Run, tokens, store, preset, config, init, options.Seed);
