@@ -11,9 +11,11 @@ static class TrainCommand
 {
     public static Command Create()
     {
-        Command command = new("train", """
+        Command command = new("train", $"""
             Trains a crosscoder on the activations of a run folder, into crosscoders/<name>/. Called again after a stop it goes on from the last checkpoint, to the same bits.
-            What is not given comes from the preset; the values in brackets below are those of the loose form.
+            What is not given comes from the preset (the values in brackets below are those of the loose form):
+              demo   {Words(Preset.Demo)}
+              paper  {Words(Preset.Paper)}
 
             Loose files: diffract train --activations X.safetensors [--init W.safetensors] [--order stored|shuffled] --out DIR
               X: x [steps, B, M, D] (each entry is a batch) or [N, M, D] (consecutive batches of --batch tokens; a remainder is left out). W: first weights under published names
@@ -47,6 +49,16 @@ static class TrainCommand
                 new TrainSettings { Layer = parse.GetValue(arguments.Layer), Name = parse.GetValue(arguments.Name), Preset = parse.GetValue(arguments.Preset)!, Options = options });
         });
         return command;
+    }
+
+    /// <summary>What a preset decides, in one line.</summary>
+    static string Words(Preset p)
+    {
+        string horizons = p.Fixed is { } f
+            ? FormattableString.Invariant($"warm-up {f.Warmup} and threshold from {f.ThresholdFrom} steps, dead after {f.DeadAfter} tokens, at least {p.LeastSteps} steps")
+            : FormattableString.Invariant($"of the steps {p.WarmupShare} warm-up, threshold from {p.ThresholdShare}, dead after {p.DeadShare}, decay from {p.DecayShare}; at least {p.LeastSteps} steps");
+        return FormattableString.Invariant(
+            $"latents {p.Expansion} x width, batch {p.Batch}, k {p.K}, mu {p.Mu}, lr {p.LearningRateL1} (l1) {p.LearningRateBatchTopK} (batchtopk), init norm {p.InitNormL1} (l1) {p.InitNormBatchTopK} (batchtopk), {p.Passes} passes, threshold beta {p.ThresholdBeta}; {horizons}");
     }
 
     /// <summary>The verb's options, in the order of the help.</summary>
@@ -93,8 +105,8 @@ static class TrainCommand
         readonly Option<double?> _thresholdBeta = new("--threshold-beta") { Description = "BatchTopK: share of the threshold that a step keeps. [0.999]" };
         readonly Option<long?> _decayStart = new("--decay-start") { Description = "Step from which the learning rate falls to 0 at the end. [never]" };
         readonly Option<int> _seed = new("--seed") { Description = "Decides first weights and order.", DefaultValueFactory = _ => 42 };
-        readonly Option<bool> _sameInit = new("--same-init") { Description = "Begin with the same weights for all models.", DefaultValueFactory = _ => true };
-        readonly Option<bool> _transposeInit = new("--init-with-transpose") { Description = "Begin with the decoder as the encoder's transpose.", DefaultValueFactory = _ => true };
+        readonly Option<bool> _sameInit = new("--same-init") { Description = "Begin with the same weights for all models; false draws for each. [true]", DefaultValueFactory = _ => true };
+        readonly Option<bool> _transposeInit = new("--init-with-transpose") { Description = "Begin with the decoder as the encoder's transpose; false draws it. [true]", DefaultValueFactory = _ => true };
         readonly Option<double?> _initNorm = new("--init-norm") { Description = "Length of the first vectors; 0 leaves the draws as they are. [1 for batchtopk, 0.005 for l1]" };
         readonly Option<long?> _checkpointEvery = new("--checkpoint-every") { Description = "Steps between two checkpoints. Default: a tenth of a run folder's training; none for loose files." };
 
