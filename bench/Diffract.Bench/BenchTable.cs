@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Diffract.Cpu;
 
 namespace Diffract.Bench;
 
@@ -23,17 +24,11 @@ sealed class BenchTable
             root = root.Parent;
         }
 
-        string processor = Processor();
+        string processor = Processor.Name;
         string folder = Path.Combine(root?.FullName ?? ".", "bench", "results", string.Concat(processor.Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-').ToLowerInvariant());
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, name + ".md"), $"# {name}\n\n{processor}; {versions}\n\n{_text}");
         Console.WriteLine($"saved to {Path.Combine(folder, name + ".md")}");
-    }
-
-    static string Processor()
-    {
-        string? line = File.Exists("/proc/cpuinfo") ? File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal)) : null;
-        return line?[(line.IndexOf(':') + 1)..].Trim() ?? System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString();
     }
 
     static string Cell(object cell) => cell switch

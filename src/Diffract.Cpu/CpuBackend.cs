@@ -35,7 +35,7 @@ public sealed class CpuBackend : IBackend
 
     public string Name => "cpu";
 
-    public string Description => $"cpu ({Path.ToString().ToLowerInvariant()}, {Threads} threads)";
+    public string Description => $"{Processor.Name}, cpu path {Path.ToString().ToLowerInvariant()}, {Threads} threads";
 
     public ICrosscoderKernels Crosscoder => _crosscoder;
 
