@@ -72,7 +72,8 @@ static class TrainCommand
 
         public Option<string> Preset { get; } = new("--preset")
         {
-            Description = "Run folder: demo (shares of the run's own steps) or paper (the paper's Gemma runs; refused for too few tokens).", DefaultValueFactory = _ => "demo",
+            Description = "Run folder: demo (shares of the run's own steps) or paper (the paper's Gemma runs; refused for too few tokens).",
+            DefaultValueFactory = _ => "demo",
         };
 
         public Option<bool> Fresh { get; } = new("--fresh") { Description = "Throw away what an earlier call made." };

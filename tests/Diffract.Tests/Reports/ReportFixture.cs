@@ -109,11 +109,33 @@ static class ReportFixture
             double rate = 0.008 * Math.Exp(Gauss(random));
             rows.Add(new ReportLatent
             {
-                Latent = (i * 389) % latents, Class = chat ? "chat-only" : delta < 0.1 ? "base-only" : Math.Abs(delta - 0.5) < 0.1 ? "shared" : "other", Verdict = verdict,
-                DeltaNorm = delta, DecBaseNorm = 2 * (1 - delta), DecChatNorm = 1, DecCosine = 1 - (0.4 * random.NextDouble()), EncBaseNorm = 1, EncChatNorm = 1.1, EncDelta = 0.54, EncCosine = 0.9,
-                NuError = nuError, NuErrorSe = 0.02, NuReconstruction = nuReconstruction, NuReconstructionSe = 0.03, ScalingActive = rare ? 12 : 1200 + i,
-                Active = (long)(rate * 500_000), Rate = rate, RateBos = 0, RateTemplate = rate * 3 * random.NextDouble(), RateUser = rate * random.NextDouble(), RateAssistant = rate * 2 * random.NextDouble(), RatePlain = chat ? 0 : rate,
-                MaxActivation = 8 + (6 * random.NextDouble()), MeanActivation = 2.5, TemplateShare = random.NextDouble(), Dead = i > latents - 20,
+                Latent = (i * 389) % latents,
+                Class = chat ? "chat-only" : delta < 0.1 ? "base-only" : Math.Abs(delta - 0.5) < 0.1 ? "shared" : "other",
+                Verdict = verdict,
+                DeltaNorm = delta,
+                DecBaseNorm = 2 * (1 - delta),
+                DecChatNorm = 1,
+                DecCosine = 1 - (0.4 * random.NextDouble()),
+                EncBaseNorm = 1,
+                EncChatNorm = 1.1,
+                EncDelta = 0.54,
+                EncCosine = 0.9,
+                NuError = nuError,
+                NuErrorSe = 0.02,
+                NuReconstruction = nuReconstruction,
+                NuReconstructionSe = 0.03,
+                ScalingActive = rare ? 12 : 1200 + i,
+                Active = (long)(rate * 500_000),
+                Rate = rate,
+                RateBos = 0,
+                RateTemplate = rate * 3 * random.NextDouble(),
+                RateUser = rate * random.NextDouble(),
+                RateAssistant = rate * 2 * random.NextDouble(),
+                RatePlain = chat ? 0 : rate,
+                MaxActivation = 8 + (6 * random.NextDouble()),
+                MeanActivation = 2.5,
+                TemplateShare = random.NextDouble(),
+                Dead = i > latents - 20,
             });
         }
 

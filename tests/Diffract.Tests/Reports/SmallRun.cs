@@ -32,8 +32,12 @@ sealed class SmallRun : IDisposable
         StageContext context = Context();
         TokenizeStage.Run(context, new TokenizeSettings
         {
-            BaseModel = Path.Combine(GoldenFiles.Assets, "base"), ChatModel = Path.Combine(GoldenFiles.Assets, "chat"), LeastSplitTokens = 1, Seed = 5,
-            Texts = [_folder.File("documents.jsonl", documents.ToString())], Chats = chats ? [_folder.File("chats.jsonl", talks.ToString())] : [],
+            BaseModel = Path.Combine(GoldenFiles.Assets, "base"),
+            ChatModel = Path.Combine(GoldenFiles.Assets, "chat"),
+            LeastSplitTokens = 1,
+            Seed = 5,
+            Texts = [_folder.File("documents.jsonl", documents.ToString())],
+            Chats = chats ? [_folder.File("chats.jsonl", talks.ToString())] : [],
         });
         HarvestStage.Run(context, new HarvestSettings { Layer = 0 });
     }
@@ -121,7 +125,12 @@ sealed class SmallRun : IDisposable
     void Manifest(string stage, string folder, JsonObject settings, string[] inputs, Dictionary<string, FileSeal> outputs, JsonObject facts)
         => new StageManifest
         {
-            Stage = stage, Settings = settings, Outputs = outputs, Facts = facts, Backend = "CPU test", Seconds = 2,
+            Stage = stage,
+            Settings = settings,
+            Outputs = outputs,
+            Facts = facts,
+            Backend = "CPU test",
+            Seconds = 2,
             Inputs = inputs.ToDictionary(i => i, i => StageManifest.TryLoad(Path.Combine(Run.Root, i))!.Fingerprint()),
         }.Save(Directory.CreateDirectory(folder).FullName);
 }

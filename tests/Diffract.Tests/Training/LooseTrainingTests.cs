@@ -217,7 +217,14 @@ public sealed class LooseTrainingTests : IDisposable
 
     static TrainOptions Options(string kind) => new()
     {
-        Kind = kind == "l1" ? CrosscoderKind.L1 : CrosscoderKind.BatchTopK, Latents = 8, K = 2, Warmup = 2, LearningRate = 0.01, DeadAfter = 48, ThresholdFrom = 2, InitNorm = 1,
+        Kind = kind == "l1" ? CrosscoderKind.L1 : CrosscoderKind.BatchTopK,
+        Latents = 8,
+        K = 2,
+        Warmup = 2,
+        LearningRate = 0.01,
+        DeadAfter = 48,
+        ThresholdFrom = 2,
+        InitNorm = 1,
     };
 
     string Activations(int steps, int batch, int width, Action<float[]>? change = null)

@@ -156,7 +156,12 @@ public sealed class TrainingPartsTests
         using IBackend backend = BackendsUnderTest.Create("avx2-3");
         TrainingConfig config = Config() with
         {
-            Crosscoder = new CrosscoderConfig(kind, 64, [8, 8]) { K = 4 }, Batch = 32, DenseAbove = denseAbove, DeadAfter = 64, KAux = 2, Clip = TrainingConfig.DefaultClip(kind),
+            Crosscoder = new CrosscoderConfig(kind, 64, [8, 8]) { K = 4 },
+            Batch = 32,
+            DenseAbove = denseAbove,
+            DeadAfter = 64,
+            KAux = 2,
+            Clip = TrainingConfig.DefaultClip(kind),
         };
         using Crosscoder crosscoder = new(config.Crosscoder, backend);
         CrosscoderInit.Paper(CrosscoderKind.BatchTopK, 1).Apply(crosscoder);
