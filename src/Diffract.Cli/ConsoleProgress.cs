@@ -55,8 +55,9 @@ sealed class ConsoleProgress : IProgressSink
 
             _shownAt = seconds;
             double rate = seconds > 0 ? (done - _first) / seconds : 0;
+            string speed = rate > 0 ? string.Create(CultureInfo.InvariantCulture, $", {rate:N0} {unit}/s") : "";
             string left = rate > 0 && total > done ? $", {Time((total - done) / rate)} left" : "";
-            string line = string.Create(CultureInfo.InvariantCulture, $"{what}: {done:N0} of {total:N0} {unit}, {rate:N0} {unit}/s{left}{(note is null ? "" : ", " + note)}");
+            string line = string.Create(CultureInfo.InvariantCulture, $"{what}: {done:N0} of {total:N0} {unit}{speed}{left}{(note is null ? "" : ", " + note)}");
             if (_terminal)
             {
                 Clear();

@@ -1,12 +1,18 @@
 using System.CommandLine;
 using Diffract.Cli;
 
-ParseResult parse = CommandTable.Create().Parse(args);
+Command root = CommandTable.Create();
+ParseResult parse = root.Parse(args);
 if (CommandTable.Fault(parse) is { } fault)
 {
-    string verb = args.Length > 0 && !args[0].StartsWith('-') ? args[0] + " " : "";
+    string verb = parse.CommandResult.Command == root ? "" : parse.CommandResult.Command.Name + " ";
     Console.Error.WriteLine($"diffract: {fault}; see `diffract {verb}--help`");
     return ExitCodes.BadArguments;
+}
+
+if (parse.CommandResult.Command == root)
+{
+    CommandTable.Shorten(root);
 }
 
 return await parse.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });

@@ -11,7 +11,7 @@ static class DemoCommand
     {
         Option<string> output = new("--out") { Description = "Run folder.", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
         Option<bool> fresh = new("--fresh") { Description = "Throw away what an earlier demo made there. Default: go on where it stopped." };
-        Command command = new("demo", "Run the whole path on the pair of small models that ships with the program, and write the report (about four minutes on two cores).") { output, fresh };
+        Command command = new("demo", "Run the whole path on the pair of small models that ships with the program, and write the report (about two and a half minutes on two cores).") { output, fresh };
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
             RunFolder run = RunFolder.Create(parse.GetValue(output)!);

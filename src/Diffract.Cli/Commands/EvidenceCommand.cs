@@ -19,15 +19,15 @@ static class EvidenceCommand
             """);
         Argument<string> run = new("run") { Description = "Run folder." };
         Option<string?> name = new("--name") { Description = "Which crosscoder. Default: the only one of the run, else batchtopk." };
-        Option<int?> layer = new("--layer") { Description = "Choose the crosscoder by its layer." };
+        Option<int?> layer = new("--layer") { Description = "Choose the crosscoder of this layer. Default: the crosscoder's own." };
         Option<int> conversations = new("--conversations") { Description = "Held-out chats on which edits are measured.", DefaultValueFactory = _ => defaults.Conversations };
         Option<int> seed = new("--seed") { Description = "Decides chats, halves, shuffles, controls and resamples.", DefaultValueFactory = _ => defaults.Seed };
         Option<int> resamples = new("--resamples") { Description = "Bootstrap resamples behind every interval.", DefaultValueFactory = _ => defaults.Resamples };
         Option<int> shuffles = new("--shuffles") { Description = "Shuffles of the labels.", DefaultValueFactory = _ => defaults.Shuffles };
         Option<int> latents = new("--latents") { Description = "Most chat-specific latents that get examples; chat-only ones follow, 100 in all.", DefaultValueFactory = _ => defaults.ShownLatents };
         Option<int> window = new("--window") { Description = "Tokens of an example.", DefaultValueFactory = _ => defaults.Window };
-        Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active." };
-        Option<bool> fresh = new("--fresh") { Description = "Replace evidence that is there." };
+        Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active. Default: refuse." };
+        Option<bool> fresh = new("--fresh") { Description = "Replace evidence that is there. Default: keep it." };
         command.Arguments.Add(run);
         foreach (Option option in (Option[])[name, layer, conversations, seed, resamples, shuffles, latents, window, unset, fresh])
         {

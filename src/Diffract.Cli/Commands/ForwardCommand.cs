@@ -20,7 +20,7 @@ static class ForwardCommand
         Option<string> ids = new("--ids") { Description = "Loose files: JSON lines with ids, as tokenize writes them.", Required = true };
         Option<string> output = new("--out") { Description = "Loose files: safetensors file to write.", Required = true };
         Option<string?> blocks = new("--blocks") { Description = "Numbers of blocks, with commas. Default: all, or none when --logits or --greedy is given." };
-        Option<bool> logits = new("--logits") { Description = "Write logits at every position." };
+        Option<bool> logits = new("--logits") { Description = "Write logits at every position. Default: do not." };
         Option<int> greedy = new("--greedy") { Description = "Append so many ids, the likeliest each time; end tokens do not stop it.", DefaultValueFactory = _ => 0 };
         foreach (Option option in (Option[])[model, ids, output, blocks, logits, greedy])
         {

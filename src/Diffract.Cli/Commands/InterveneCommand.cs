@@ -21,10 +21,10 @@ static class InterveneCommand
         Option<string> crosscoder = new("--crosscoder") { Description = "Folder with model.safetensors and config.json.", Required = true };
         Option<int> layer = new("--layer") { Description = "0-based block after which to edit.", Required = true };
         Option<string> chats = new("--chats") { Description = "JSON lines, plain or .gz, with turns, or with ids and roles as `tokenize` writes them.", Required = true };
-        Option<string[]> latents = new("--latents") { Description = "NAME=I.json, I.json a JSON array of latent indices; may be repeated.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> latents = new("--latents") { Description = "NAME=I.json, I.json a JSON array of latent indices; may be repeated. Default: none.", AllowMultipleArgumentsPerToken = true };
         Option<int?> context = new("--context") { Description = "Chats are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
-        Option<string?> positions = new("--positions") { Description = "Also write every position to this safetensors file: <chat>.kl.<edit> [T] and <chat>.nll.<edit> [T-1], float64." };
-        Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active." };
+        Option<string?> positions = new("--positions") { Description = "Also write every position to this safetensors file: <chat>.kl.<edit> [T] and <chat>.nll.<edit> [T-1], float64. Default: not written." };
+        Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active. Default: refuse." };
         Option<string> output = new("--out") { Description = "JSON file to write.", Required = true };
         foreach (Option option in (Option[])[baseModel, chatModel, crosscoder, layer, chats, latents, context, positions, unset, output])
         {

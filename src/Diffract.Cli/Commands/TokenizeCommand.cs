@@ -23,8 +23,8 @@ static class TokenizeCommand
         Option<string[]> chats = new("--chats") { Description = "Chats: JSON lines with turns; several files may be given.", AllowMultipleArgumentsPerToken = true };
         Option<long?> tokens = new("--tokens") { Description = "Cap on the tokens of all splits. Default: all." };
         Option<int?> context = new("--context") { Description = "Documents are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
-        Option<int> seed = new("--seed") { Description = "Decides which document goes to which split.", DefaultValueFactory = _ => 0 };
-        Option<bool> fresh = new("--fresh") { Description = "Replace tokens that are there." };
+        Option<int> seed = new("--seed") { Description = "Decides which document goes to which split.", DefaultValueFactory = _ => 42 };
+        Option<bool> fresh = new("--fresh") { Description = "Replace tokens that are there. Default: keep them." };
         Option<string?> model = new("--model") { Description = "Loose files: folder with tokenizer.json." };
         Option<string?> output = new("--out") { Description = "Loose files: file to write." };
         command.Arguments.Add(run);

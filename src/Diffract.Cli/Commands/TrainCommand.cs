@@ -76,7 +76,7 @@ static class TrainCommand
             DefaultValueFactory = _ => "demo",
         };
 
-        public Option<bool> Fresh { get; } = new("--fresh") { Description = "Throw away what an earlier call made." };
+        public Option<bool> Fresh { get; } = new("--fresh") { Description = "Throw away what an earlier call made. Default: go on with it." };
 
         public Option<string?> Activations { get; } = new("--activations") { Description = "Loose files: activations to train on." };
 

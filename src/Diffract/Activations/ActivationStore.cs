@@ -79,7 +79,7 @@ public sealed class ActivationStore : IDisposable
     public static ActivationStore Open(RunFolder run, int layer)
     {
         string folder = run.Activations(layer);
-        string makeIt = $"diffract harvest {Path.GetFileName(run.Root)} --layer {layer}";
+        string makeIt = $"diffract harvest {run.Root} --layer {layer}";
         bool small = StageManifest.TryLoad(folder) is { } made && made.Outputs.Values.Sum(s => s.Bytes) <= CheckedBytes;
         return new ActivationStore(folder, layer, Provenance.Require(run, folder, makeIt, thorough: small));
     }

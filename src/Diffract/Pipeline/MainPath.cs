@@ -18,18 +18,20 @@ public static class MainPath
     public static ReportOutcome Run(StageContext context, PipelineSettings settings)
     {
         CheckNames(settings);
-        RunPlan plan = RunPlan.Make(context, settings);
-        plan.Announce(context, settings);
-
-        TokenizeStage.Run(context, new TokenizeSettings
+        TokenizeSettings tokenize = new()
         {
             BaseModel = settings.BaseModel,
             ChatModel = settings.ChatModel,
             Texts = settings.Texts,
             Chats = settings.Chats,
-            MaxTokens = plan.MaxTokens,
             Seed = settings.Seed,
-        });
+        };
+        // Before the plan is kept: a slip in the arguments must not bind the run folder.
+        TokenizeStage.Check(tokenize);
+        RunPlan plan = RunPlan.Make(context, settings);
+        plan.Announce(context, settings);
+
+        TokenizeStage.Run(context, tokenize with { MaxTokens = plan.MaxTokens });
         CheckTraining(context, settings);
         HarvestStage.Run(context, new HarvestSettings { Layer = plan.Layer });
         List<string> names = [];

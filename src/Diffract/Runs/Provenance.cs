@@ -55,7 +55,7 @@ public static class Provenance
             StageManifest? upstream = StageManifest.TryLoad(Path.Combine(run.Root, input));
             if (upstream is null || upstream.Fingerprint() != print)
             {
-                throw new DiffractException($"{name} is stale: it was made from another {input} than the one that is there now; run `{makeIt} --fresh`");
+                throw new DiffractException($"{name} is stale: {input} has been made anew since; run `{makeIt} --fresh`");
             }
         }
 

@@ -17,13 +17,13 @@ public sealed class RunFolder
     /// <summary>Activations of the block with this 0-based index.</summary>
     public string Activations(int layer) => Path.Combine(Root, "activations", layer.ToString(CultureInfo.InvariantCulture));
 
-    public string Crosscoder(string name) => Path.Combine(Root, "crosscoders", name);
+    public string Crosscoder(string name) => Path.Combine(Root, "crosscoders", Checked(name));
 
-    public string Latents(string name) => Path.Combine(Root, "latents", name);
+    public string Latents(string name) => Path.Combine(Root, "latents", Checked(name));
 
-    public string Scaling(string name) => Path.Combine(Root, "scaling", name);
+    public string Scaling(string name) => Path.Combine(Root, "scaling", Checked(name));
 
-    public string Evidence(string name) => Path.Combine(Root, "evidence", name);
+    public string Evidence(string name) => Path.Combine(Root, "evidence", Checked(name));
 
     /// <summary>An existing run.</summary>
     public static RunFolder Open(string path)
@@ -53,4 +53,10 @@ public sealed class RunFolder
             ? [.. Directory.GetDirectories(folder).Select(d => Path.GetFileName(d)!).Where(n => File.Exists(Path.Combine(folder, n, StageManifest.FileName))).Order(StringComparer.Ordinal)]
             : [];
     }
+
+    /// <summary>A name is one folder inside the run, never a way out of it.</summary>
+    static string Checked(string name)
+        => name.Trim('.', ' ').Length > 0 && !name.Any(c => char.IsControl(c) || c is '/' or '\\' or ':')
+            ? name
+            : throw DiffractException.Argument($"\"{name}\" cannot name a crosscoder; wanted the name of one folder, without / \\ or :");
 }

@@ -34,7 +34,7 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
         if (before is not null && before != wanted)
         {
             throw new DiffractException(
-                $"{Run.Relative(folder)} was made with other settings or inputs ({Difference(before, wanted)}); use --fresh to replace it, or another --name");
+                $"{Run.Relative(folder)} was made with other settings or inputs ({Difference(before, wanted)}); use --fresh to replace it, or another {(folder == Run.Crosscoder(Path.GetFileName(folder)) ? "--name" : "run folder")}");
         }
 
         if (made is not null)

@@ -57,7 +57,7 @@ public sealed unsafe class TokenStore : IDisposable
 
     /// <summary>The tokens of a run; a missing, truncated or damaged store is refused.</summary>
     public static TokenStore Open(RunFolder run)
-        => new(run.Tokens, Provenance.Require(run, run.Tokens, "diffract tokenize " + Path.GetFileName(run.Root)));
+        => new(run.Tokens, Provenance.Require(run, run.Tokens, "diffract tokenize " + run.Root));
 
     /// <summary>Refuses checkpoints that are not those the tokens were made for.</summary>
     public void RequireCheckpoints(RunFolder run)
@@ -68,7 +68,7 @@ public sealed unsafe class TokenStore : IDisposable
             if (made != now)
             {
                 throw new DiffractException(
-                    $"the {name} checkpoint {folder} has changed since `tokenize`: its seal was {made}, now {now}; put the old one back, or run `diffract tokenize {Path.GetFileName(run.Root)} --fresh` with the new one");
+                    $"the {name} checkpoint {folder} has changed since `tokenize`: its seal was {made}, now {now}; put the old one back, or run `diffract tokenize {run.Root} --fresh` with the new one");
             }
         }
     }

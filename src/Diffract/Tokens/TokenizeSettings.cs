@@ -22,7 +22,7 @@ public sealed record TokenizeSettings
     public int? Context { get; init; }
 
     /// <summary>Decides the splits.</summary>
-    public int Seed { get; init; }
+    public int Seed { get; init; } = 42;
 
     /// <summary>Share of the documents that train the crosscoder.</summary>
     public double TrainShare { get; init; } = 0.5;

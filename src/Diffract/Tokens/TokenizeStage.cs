@@ -61,6 +61,9 @@ public static class TokenizeStage
         context.Progress.Done("tokenize", writer.Summary());
     }
 
+    /// <summary>Refuses what cannot be tokenized, before anything is written: a pair that does not fit, files that are not there.</summary>
+    public static void Check(TokenizeSettings settings) => Check(settings, PairShape.Of(settings.BaseModel, settings.ChatModel));
+
     /// <summary>Checks what was asked for and returns the context length.</summary>
     static int Check(TokenizeSettings settings, PairShape shape)
     {

@@ -70,7 +70,7 @@ public static class TrainStage
         return names.Count switch
         {
             1 => int.Parse(names[0], CultureInfo.InvariantCulture),
-            0 => throw new DiffractException($"{run.Root} has no activations; run `diffract harvest {Path.GetFileName(run.Root)}` first"),
+            0 => throw new DiffractException($"{run.Root} has no activations; run `diffract harvest {run.Root}` first"),
             _ => throw DiffractException.Argument($"{run.Root} has activations of the layers {string.Join(", ", names)}; choose one with --layer"),
         };
     }
