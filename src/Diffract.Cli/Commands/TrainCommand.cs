@@ -88,12 +88,12 @@ static class TrainCommand
 
         public Option<string?> Output { get; } = new("--out") { Description = "Loose files: folder to write." };
 
-        readonly Option<string?> _kind = new("--kind") { Description = "l1 or batchtopk. Default: batchtopk; loose with --init: batchtopk if W has k, else l1." };
+        readonly Option<string?> _kind = new("--kind") { Description = "l1 or batchtopk. Default: batchtopk; loose with --init: batchtopk if W has k or an option of batchtopk is given, else l1." };
         readonly Option<int?> _latents = new("--latents") { Description = "Size of the dictionary. [that of --init, else 32 times the width]" };
         readonly Option<int?> _k = new("--k") { Description = "BatchTopK: active latents per token. [that of --init, else 100]" };
         readonly Option<double?> _mu = new("--mu") { Description = "L1: weight of the sparsity term. [0.1]" };
         readonly Option<double?> _lr = new("--lr") { Description = "Learning rate. [0.001]" };
-        readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0. [1000]" };
+        readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0; fewer than --steps where it is given. [1000]" };
         readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };
         readonly Option<int?> _batch = new("--batch") { Description = "Tokens of a batch. [that of X, else 2048]" };
         readonly Option<string?> _codeNorm = new("--code-norm") { Description = "crosscoder (sum of the decoder norms) or none. [that of --init, else crosscoder]" };

@@ -34,7 +34,11 @@ public static class LooseIntervention
         foreach (ChatEffects effects in runner.Run(chats, stop))
         {
             moments.Add(effects);
-            AddPositions(positions, edits, effects);
+            if (settings.Positions is not null)
+            {
+                AddPositions(positions, edits, effects);
+            }
+
             progress.Report("intervene", effects.Chat.Key + 1, chats.Count, "chats");
         }
 

@@ -88,7 +88,7 @@ public static class JsonLines
         string id = item.TryGetProperty("id", out JsonElement idElement) && idElement.ValueKind is JsonValueKind.String or JsonValueKind.Number
             ? idElement.ToString()
             : $"{Path.GetFileName(file)}:{line}";
-        bool hasTurns = item.TryGetProperty("turns", out JsonElement turns), hasText = item.TryGetProperty("text", out JsonElement text);
+        bool hasTurns = Has(item, "turns", out JsonElement turns), hasText = Has(item, "text", out JsonElement text);
         if (hasTurns && !hasText)
         {
             return new TextItem(id, null, Turns(turns, file, line), Labels(item, file, line), file, line);
@@ -103,6 +103,9 @@ public static class JsonLines
             ? new TextItem(id, text.GetString(), null, Labels(item, file, line), file, line)
             : throw Bad(file, line, $"has a text that is a JSON {text.ValueKind.ToString().ToLowerInvariant()}", "wanted a string");
     }
+
+    /// <summary>Whether the line has the key; tables written as JSON lines have null where a column is empty.</summary>
+    static bool Has(JsonElement item, string key, out JsonElement value) => item.TryGetProperty(key, out value) && value.ValueKind != JsonValueKind.Null;
 
     static Turn[] Turns(JsonElement turns, string file, int line)
     {
@@ -121,14 +124,17 @@ public static class JsonLines
 
     static string[] Labels(JsonElement item, string file, int line)
     {
-        if (!item.TryGetProperty("label", out JsonElement label) || label.ValueKind == JsonValueKind.Null)
+        if (!Has(item, "label", out JsonElement label))
         {
             return [];
         }
 
-        return label.ValueKind == JsonValueKind.String ? [label.GetString()!]
-            : label.ValueKind == JsonValueKind.Array && label.EnumerateArray().All(l => l.ValueKind == JsonValueKind.String) ? [.. label.EnumerateArray().Select(l => l.GetString()!)]
-            : throw Bad(file, line, "has a label that is neither a string nor a list of strings", "mend or remove it");
+        return label.ValueKind == JsonValueKind.Array ? [.. label.EnumerateArray().Select(Label)] : [Label(label)];
+
+        // Classes are often numbered.
+        string Label(JsonElement one) => one.ValueKind is JsonValueKind.String or JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False
+            ? one.ToString()
+            : throw Bad(file, line, "has a label that is neither a string nor a number nor a list of them", "mend or remove it");
     }
 
     static DiffractException Bad(string file, int line, string what, string wanted) => new($"{file} line {line} {what}; {wanted}");

@@ -42,7 +42,7 @@ public static class LooseTraining
         }
 
         using StoredBatches source = new(settings.Activations, options.Batch, settings.Shuffled ? options.Seed : null);
-        CrosscoderKind kind = options.Kind ?? KindOf(settings.Init);
+        CrosscoderKind kind = options.ImpliedKind ?? KindOf(settings.Init);
         using Crosscoder crosscoder = First(settings, kind, source, backend);
         long most = source.BatchesPerPass * settings.Epochs;
         if (options.Steps > most)
@@ -54,6 +54,11 @@ public static class LooseTraining
         TrainingConfig config = options.Over(new TrainingConfig { Crosscoder = crosscoder.Config, Steps = most, Batch = source.Batch, Clip = TrainingConfig.DefaultClip(kind) });
         config.Check();
         TrainingPlan.RequireMemory(config);
+        if (config.Warmup >= config.Steps)
+        {
+            progress.Warn($"the warm-up of {config.Warmup} steps outlasts the {config.Steps} steps of this run, whose learning rate only rises; give --warmup for another");
+        }
+
         string checkpointFolder = Path.Combine(settings.Output, Training.Checkpoints.FolderName);
         Checkpoints? checkpoints = options.CheckpointEvery is null ? null : new Checkpoints(checkpointFolder, Identity(settings, config), keepAll: true);
         using Trainer trainer = new(config, crosscoder, source);

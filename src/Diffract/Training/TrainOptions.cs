@@ -76,8 +76,24 @@ public sealed record TrainOptions
         }
     }
 
+    /// <summary>
+    /// BatchTopK where only it has an option that was given, else null. Two kinds cannot be told apart by what they share.
+    /// </summary>
+    public CrosscoderKind? ImpliedKind => Kind ?? (K is null && KAux is null && AuxAlpha is null && ThresholdFrom is null && ThresholdBeta is null ? null : CrosscoderKind.BatchTopK);
+
     /// <summary>The defaults with everything that was given laid over them. Sizes and k are the crosscoder's and not touched here.</summary>
-    public TrainingConfig Over(TrainingConfig defaults) => defaults with
+    /// <exception cref="DiffractException">
+    /// A warm-up that was given and does not end within the steps. The default of spec 3 may outlast a short run, whose learning rate then only rises.
+    /// </exception>
+    public TrainingConfig Over(TrainingConfig defaults)
+    {
+        TrainingConfig config = Laid(defaults);
+        return Warmup is null || Warmup < config.Steps
+            ? config
+            : throw DiffractException.Argument($"--warmup {Warmup} does not fit; wanted 0 to {config.Steps - 1}, fewer than the {config.Steps} steps");
+    }
+
+    TrainingConfig Laid(TrainingConfig defaults) => defaults with
     {
         Steps = Steps ?? defaults.Steps,
         Batch = Batch ?? defaults.Batch,

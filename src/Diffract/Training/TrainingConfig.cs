@@ -65,7 +65,7 @@ public sealed record TrainingConfig
         Require(Steps >= 1, $"--steps {Steps}", "at least 1");
         Require(Batch >= 1, $"--batch {Batch}", "at least 1");
         Require(double.IsFinite(LearningRate) && LearningRate >= 0, FormattableString.Invariant($"--lr {LearningRate}"), "a number from 0");
-        Require(Warmup >= 0 && Warmup < Steps, $"--warmup {Warmup}", $"0 to {Steps - 1}, fewer than the {Steps} steps");
+        Require(Warmup >= 0, $"--warmup {Warmup}", "at least 0");
         Require(
             DecayStart is null || (DecayStart > Warmup && DecayStart < Steps),
             $"--decay-start {DecayStart}",

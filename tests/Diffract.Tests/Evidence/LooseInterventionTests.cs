@@ -91,6 +91,19 @@ public sealed class LooseInterventionTests : IDisposable
         Assert.True(File.Exists(settings.Out));
     }
 
+    [Fact]
+    public void A_chat_without_an_answer_counts_nothing()
+    {
+        InterveneSettings settings = Settings("""{"ids": [2, 5, 9], "roles": [1, 4, 4]}""" + "\n" + """{"ids": [2, 5, 9], "roles": [1, 4, 8]}""" + "\n");
+
+        LooseIntervention.Run(_backend, new SilentProgress(), settings, TestContext.Current.CancellationToken);
+
+        JsonNode none = JsonNode.Parse(File.ReadAllText(settings.Out))!["none"]!;
+        Assert.Equal(1, (long)none["all"]!["kl"]!["count"]!);
+        Assert.Equal(0, (long)none["post_k_first"]!["nll"]!["count"]!);
+        Assert.Null(none["post_k_first"]!["nll"]!["mean"]);
+    }
+
     [Theory]
     [InlineData("[1, 768]", "latent 768 does not exist; the crosscoder has latents 0 to 767")]
     [InlineData("{\"a\": 1}", "is not a JSON array of latent indices")]

@@ -23,6 +23,22 @@ public sealed class JsonLinesTests
     }
 
     [Fact]
+    public void Null_is_absent_and_a_label_may_be_a_number()
+    {
+        using TemporaryFolder folder = new();
+        string file = folder.File("columns.jsonl", """
+            {"text": "a", "turns": null, "label": 3}
+            {"text": null, "turns": [{"role": "user", "content": "q"}], "label": null}
+            """);
+        TextItem[] items = [.. JsonLines.Read(file)];
+        Assert.Equal("a", items[0].Text);
+        Assert.Null(items[0].Turns);
+        Assert.Equal(["3"], items[0].Labels);
+        Assert.Single(items[1].Turns!);
+        Assert.Empty(items[1].Labels);
+    }
+
+    [Fact]
     public void A_packed_file_is_told_by_its_bytes()
     {
         using TemporaryFolder folder = new();
@@ -44,7 +60,9 @@ public sealed class JsonLinesTests
     [InlineData("{\"text\": 3}", "wanted a string")]
     [InlineData("{\"text\": \"a\", \"turns\": []}", "both text and turns")]
     [InlineData("{\"turns\": [{\"role\": \"user\"}]}", "malformed turn 0")]
-    [InlineData("{\"text\": \"a\", \"label\": 3}", "label")]
+    [InlineData("{\"text\": \"a\", \"label\": {}}", "label")]
+    [InlineData("{\"text\": \"a\", \"label\": [null]}", "label")]
+    [InlineData("{\"text\": null}", "neither text nor turns")]
     [InlineData("{\"text\": \"\\ud800\"}", "is not JSON")]
     public void A_bad_line_is_named_by_file_and_number(string line, string message)
     {

@@ -104,6 +104,46 @@ public sealed class LooseTrainingTests : IDisposable
     }
 
     [Fact]
+    public void The_default_warmup_may_outlast_a_short_run()
+    {
+        using IBackend backend = BackendsUnderTest.Create("reference");
+        string output = Path.Combine(_folder, "short");
+        LooseTraining.Run(
+            new LooseTrainSettings(Activations(3, 16, 6), output, new TrainOptions { Kind = CrosscoderKind.L1, Latents = 8 }), backend, _silent, CancellationToken.None);
+        double[] rates = [.. File.ReadAllLines(Path.Combine(output, "log.jsonl")).Select(line => JsonNode.Parse(line)!["lr"]!.GetValue<double>())];
+        Assert.Equal(3, rates.Length);
+        Assert.All(Enumerable.Range(0, 3), t => Assert.Equal(1e-3 * t / 1000, rates[t], 1e-12));
+    }
+
+    [Theory]
+    [InlineData(null, CrosscoderKind.L1)]
+    [InlineData("k", CrosscoderKind.BatchTopK)]
+    [InlineData("threshold", CrosscoderKind.BatchTopK)]
+    [InlineData("kind", CrosscoderKind.L1)]
+    public void First_weights_without_k_are_L1s_unless_an_option_of_BatchTopK_is_given(string? option, CrosscoderKind expected)
+    {
+        using IBackend backend = BackendsUnderTest.Create("reference");
+        string init = Path.Combine(_folder, "init.safetensors"), output = Path.Combine(_folder, "kind");
+        using (Crosscoder first = new(new CrosscoderConfig(CrosscoderKind.L1, 8, [6, 6]), backend))
+        {
+            new CrosscoderInit(1).Apply(first);
+            CrosscoderFolder.Save(_folder, first);
+            File.Move(Path.Combine(_folder, "model.safetensors"), init);
+        }
+
+        TrainOptions options = option switch
+        {
+            "k" => new() { K = 2 },
+            "threshold" => new() { ThresholdFrom = 1 },
+            "kind" => new() { K = 2, Kind = CrosscoderKind.L1 },
+            _ => new(),
+        };
+        LooseTraining.Run(new LooseTrainSettings(Activations(2, 16, 6), output, options) { Init = init }, backend, _silent, CancellationToken.None);
+        using Crosscoder trained = CrosscoderFolder.Load(output, backend);
+        Assert.Equal(expected, trained.Config.Kind);
+    }
+
+    [Fact]
     public void Every_line_of_the_log_has_the_keys_of_the_records_and_checkpoints_come_only_when_asked_for()
     {
         using IBackend backend = BackendsUnderTest.Create("reference");
