@@ -133,8 +133,9 @@ public static class EvidenceStage
 
         if (evidence.Behaviours is { } behaviours)
         {
-            int tracked = behaviours.Rows.Where(BehaviourTracking.Tracks).Select(r => r.Group).Distinct(StringComparer.Ordinal).Count();
-            parts.Add(string.Create(CultureInfo.InvariantCulture, $"{tracked} of {behaviours.Rows.Select(r => r.Group).Distinct(StringComparer.Ordinal).Count()} behaviours tracked in {behaviours.HeldOutChats:N0} chats{(behaviours.CandidatesAreSurvivors ? "" : " (by latents that did not survive)")}"));
+            parts.Add(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{behaviours.Clear()} of {behaviours.Measured().Count} behaviours at an AUC of {BehaviourResults.ClearAuc:F2} or more, {behaviours.Tracked().Count} above shuffled labels, in {behaviours.HeldOutChats:N0} chats{(behaviours.CandidatesAreSurvivors ? "" : " (by latents that did not survive)")}"));
         }
 
         return string.Join("; ", parts);

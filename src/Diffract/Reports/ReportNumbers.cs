@@ -11,7 +11,10 @@ static class ReportNumbers
     public static string Count(long n) => n.ToString("N0", CultureInfo.InvariantCulture);
 
     public static string Number(double x, int digits = 2)
-        => double.IsFinite(x) ? x.ToString("F" + digits.ToString(CultureInfo.InvariantCulture), CultureInfo.InvariantCulture).Replace('-', '−') : Unknown;
+        => double.IsFinite(x) ? Signed(x.ToString("F" + digits.ToString(CultureInfo.InvariantCulture), CultureInfo.InvariantCulture)) : Unknown;
+
+    /// <summary>A true minus, and none before what rounds to zero.</summary>
+    static string Signed(string text) => text.AsSpan().ContainsAnyInRange('1', '9') ? text.Replace('-', '−') : text.TrimStart('-');
 
     public static string Percent(double share)
     {
@@ -22,7 +25,7 @@ static class ReportNumbers
 
         double percent = share * 100;
         string format = Math.Abs(percent) is > 0 and < 9.95 ? "F1" : "F0";
-        return percent.ToString(format, CultureInfo.InvariantCulture).Replace('-', '−') + "%";
+        return Signed(percent.ToString(format, CultureInfo.InvariantCulture)) + "%";
     }
 
     /// <summary>"3.50 (3.40 to 3.60)".</summary>

@@ -8,10 +8,10 @@ static class ReportSentences
 {
     public static ReportSays Write(ReportAnswer answer, ReportComparison comparison, IReadOnlyList<ReportCrosscoder> crosscoders, ReportTrust trust)
         => new(
-            [Compared(answer, comparison)], Norms(crosscoders), Scaling(crosscoders), Effects(crosscoders), Meaning(crosscoders), Behaviours(crosscoders),
+            [Compared(answer, comparison, Sparsity(crosscoders))], Norms(crosscoders), Scaling(crosscoders), Effects(crosscoders), Meaning(crosscoders), Behaviours(crosscoders),
             Latents(crosscoders), Training(crosscoders), [Trust(trust)]);
 
-    static string Compared(ReportAnswer answer, ReportComparison comparison)
+    static string Compared(ReportAnswer answer, ReportComparison comparison, string sparsity)
     {
         List<string> parts = [];
         foreach (IGrouping<string, ReportText> source in comparison.Texts.GroupBy(t => t.Source))
@@ -22,7 +22,7 @@ static class ReportSentences
         string texts = parts.Count == 0 ? "no text" : List(parts);
         string norms = comparison.Models.Count == 0 ? "" : $" Their norms there are {List([.. comparison.Models.Select(m => $"{Number(m.Norm, 1)} ({m.Name})")])}.";
         return $"Both models read the same {texts}; their activations after block {answer.Layer} of {answer.Blocks} were compared token by token.{norms}"
-            + (comparison.Texts.Any(t => t.Source == "chats") ? "" : " Without chats, nothing can be said about answers.");
+            + (comparison.Texts.Any(t => t.Source == "chats") ? "" : " Without chats, nothing can be said about answers.") + (sparsity.Length == 0 ? "" : " " + sparsity);
     }
 
     static IReadOnlyList<string> Norms(IReadOnlyList<ReportCrosscoder> crosscoders)
@@ -61,8 +61,22 @@ static class ReportSentences
             string medians = double.IsNaN(s.ErrorMedian) ? "none has both ratios" : $"median ν-error {Number(s.ErrorMedian)}, median ν-reconstruction {Number(s.ReconstructionMedian)}";
             string shared = s.SharedTotal == 0 ? "" : $" (shared latents: {Number(s.SharedErrorMedian)} and {Number(s.SharedReconstructionMedian)})";
             int judged = s.Verdicts.Total - s.Verdicts.Undecided;
-            return $"{Label(c)}: of {Counted(judged, "chat-only latent")} that can be judged, {(s.Verdicts.ChatSpecific == 0 ? "none is" : Count(s.Verdicts.ChatSpecific) + (s.Verdicts.ChatSpecific == 1 ? " is" : " are"))} chat-specific; {medians}{shared}.{Below(s)}";
+            return $"{Label(c)}: of {Counted(judged, "chat-only latent")} that can be judged, {(s.Verdicts.ChatSpecific == 0 ? "none is" : Count(s.Verdicts.ChatSpecific) + (s.Verdicts.ChatSpecific == 1 ? " is" : " are"))} chat-specific{Reach(s)}; {medians}{shared}.{Below(s)}";
         })];
+
+    /// <summary>How close to the thresholds the survivors lie.</summary>
+    static string Reach(ReportScaling s)
+    {
+        List<ScalingPoint> survivors = [.. s.Points.Where(p => p.Verdict == "chat-specific")];
+        return survivors.Count == 0 ? ""
+            : $" (ν-error {Range(survivors.Select(p => p.NuError))}, limit 0.2; ν-reconstruction {Range(survivors.Select(p => p.NuReconstruction))}, limit 0.5)";
+
+        static string Range(IEnumerable<double> values)
+        {
+            double low = values.Min(), high = values.Max();
+            return low == high ? Number(low) : $"{Number(low)} to {Number(high)}";
+        }
+    }
 
     static IReadOnlyList<string> Meaning(IReadOnlyList<ReportCrosscoder> crosscoders)
         => [.. crosscoders.Select(c =>

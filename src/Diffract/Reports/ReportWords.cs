@@ -20,7 +20,12 @@ public static class ReportWords
 
         int chatOnly = scaled.Sum(c => c.Scaling!.Verdicts.Total);
         int survivors = scaled.Sum(c => c.Scaling!.Verdicts.ChatSpecific);
-        string where = scaled.Count == 1 ? Label(scaled[0]) : $"{(scaled.Count == 2 ? "both" : "all")} crosscoders together";
+        string where = scaled.Count switch
+        {
+            1 => Label(scaled[0]),
+            <= 3 => string.Join(", ", scaled.Select(c => $"{Label(c)}: {(c.Scaling!.Verdicts.Total == 0 ? "none to test" : $"{Count(c.Scaling.Verdicts.ChatSpecific)} of {Count(c.Scaling.Verdicts.Total)}")}")),
+            _ => $"{Count(scaled.Count)} crosscoders together",
+        };
         if (chatOnly == 0)
         {
             return $"None found: no latent looks chat-only by its decoder norm ({where}).";
@@ -95,7 +100,7 @@ public static class ReportWords
 
         EditResult? best = Find(c, "replace_best_scaling");
         EditResult? bestNorm = Find(c, "replace_best_norm");
-        string all = $"all its latents together recover {Share("all")}";
+        string all = $"all its latents together recover {Share("all")}, what they miss (the error) {Share("error")}";
         if (best is null or { TooFew: not null } && bestNorm is null or { TooFew: not null })
         {
             return $"{Label(c)}: the halves of the pool can't be compared ({best?.TooFew ?? bestNorm?.TooFew ?? "not measured"}); {all}.";
@@ -103,7 +108,9 @@ public static class ReportWords
 
         string halves = $"{Label(c)} ({Counted(Math.Max(best?.Latents ?? 0, bestNorm?.Latents ?? 0), "latent")} a half): ordered by Latent Scaling, the best half recovers {Share("replace_best_scaling")} of the gap "
             + $"and the worst {Share("replace_worst_scaling")}; ordered by norm, {Share("replace_best_norm")} and {Share("replace_worst_norm")}";
-        return brief ? halves + "." : $"{halves}. As many shared latents of the same firing rates recover {Share("replace_control")}, {all}.";
+        PairedDifference? paired = c.Effects?.Differences.FirstOrDefault(d => d is { EditA: "replace_best_scaling", EditB: "replace_worst_scaling", Subset: "all", Metric: "kl" });
+        string less = paired is null ? "" : $" Best half less worst by Latent Scaling, paired by conversation: {WithInterval(paired.Difference)} nats of KL.";
+        return brief ? halves + "." : $"{halves}.{less} As many shared latents of the same firing rates recover {Share("replace_control")}, {all}.";
     }
 
     /// <summary>Which behaviours the survivors track, a sentence a crosscoder.</summary>
@@ -114,7 +121,7 @@ public static class ReportWords
 
     static string Tracked(ReportCrosscoder c, BehaviourResults results, int most)
     {
-        List<BehaviourRow> measured = [.. results.Rows.Where(r => r.Auc is not null && r.TooFew is null)];
+        IReadOnlyList<BehaviourRow> measured = results.Measured(), tracked = results.Tracked();
         if (measured.Count == 0)
         {
             return results.Candidates.Count == 0
@@ -122,19 +129,32 @@ public static class ReportWords
                 : $"{Label(c)}: too few labelled chats to say which behaviours its latents track.";
         }
 
-        List<BehaviourRow> tracked = [.. measured.Where(BehaviourTracking.Tracks).OrderByDescending(r => r.Auc!.Value)];
-        string chance = $"shuffled labels reach {Number(measured.Max(r => r.ShuffledHigh ?? 0.5))} at most in 95 of 100 cases";
-        string chats = $" on {Counted(results.HeldOutChats, "held-out chat")}";
-        if (!results.CandidatesAreSurvivors)
+        string chats = $"on {Counted(results.HeldOutChats, "held-out chat")}";
+        string who = results.CandidatesAreSurvivors
+            ? $"{Label(c)}: the survivors" : $"{Label(c)}: no survivor, so none tracks a behaviour. The {Count(results.Candidates.Count)} latents with the highest Δ-norm, taken instead,";
+        if (tracked.Count == 0)
         {
-            BehaviourRow best = tracked.FirstOrDefault() ?? measured.OrderByDescending(r => r.Auc!.Value).First();
-            string says = tracked.Count == 0 ? $"none tells a behaviour better than chance{chats}" : $"the clearest is {Name(best)}{chats} ({chance})";
-            return $"{Label(c)}: no survivor, so none tracks a behaviour; of the latents with the highest Δ-norm, which are not chat-specific, {says}.";
+            return $"{who} tell none of {Counted(measured.Count, "behaviour")} apart better than shuffled labels do, {chats}.{AgainstOthers(results)}";
         }
 
-        return tracked.Count == 0
-            ? $"{Label(c)}: the survivors track none of {Counted(measured.Count, "behaviour")}{chats} better than shuffled labels do."
-            : $"{Label(c)}: the survivors track {Count(tracked.Count)} of {Counted(measured.Count, "behaviour")}{chats}: {List([.. tracked.Take(most).Select(Name)])}{(tracked.Count > most ? ", and others" : "")} ({chance}).";
+        // The low bar comes last, and is called one.
+        string chance = Number(measured.Max(r => r.ShuffledHigh ?? 0.5));
+        string then = tracked.Count == 1 || most == 1 ? "" : $", then {List([.. tracked.Take(most).Skip(1).Select(Name)])}";
+        return $"{who} tell {Name(tracked[0])} best{then}, {chats}. {Count(results.Clear())} of {Counted(measured.Count, "behaviour")} {(measured.Count == 1 ? "reaches" : "reach")} an AUC of {Number(BehaviourResults.ClearAuc)}; "
+            + $"{Count(tracked.Count)} {(tracked.Count == 1 ? "stands" : "stand")} above shuffled labels, a low bar ({chance} at most in 95 of 100 cases).{AgainstOthers(results)}";
+    }
+
+    /// <summary>Refusal against its harmless look-alikes: the harder test of the same latents.</summary>
+    static string AgainstOthers(BehaviourResults results)
+        => string.Concat(results.Rows.Where(r => r is { Against: not null, Auc: not null, TooFew: null })
+            .Select(r => $" {char.ToUpperInvariant(r.Group[0])}{r.Group[1..]} against {r.Against} only: latent {r.Latent}, AUC {WithInterval(r.Auc!)}."));
+
+    /// <summary>L1's sparsity beside that of BatchTopK, which its penalty was set for; empty unless both are there.</summary>
+    public static string Sparsity(IReadOnlyList<ReportCrosscoder> crosscoders)
+    {
+        ReportCrosscoder? top = crosscoders.FirstOrDefault(c => c.Settings.K is not null);
+        ReportCrosscoder? l1 = crosscoders.FirstOrDefault(c => c.Settings.K is null && double.IsFinite(c.Settings.L0));
+        return top is null || l1 is null ? "" : $"{Label(l1)}'s validation L0 is {Number(l1.Settings.L0, 1)}, beside {Label(top)}'s k of {Count(top.Settings.K!.Value)} (its own validation L0: {Number(top.Settings.L0, 1)}).";
     }
 
     static string Name(BehaviourRow r) => $"{r.Group}{(r.Against is null ? "" : $" against {r.Against}")} (latent {r.Latent}, AUC {WithInterval(r.Auc!)})";

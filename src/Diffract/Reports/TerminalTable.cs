@@ -5,7 +5,7 @@ namespace Diffract.Reports;
 /// <summary>What the terminal shows at the end: section 1's rows, then lines.</summary>
 /// <param name="Header">Column names.</param>
 /// <param name="Rows">A row a crosscoder.</param>
-/// <param name="Lines">The headline, the verdicts, and the share of the gap.</param>
+/// <param name="Lines">The headline, both sparsities, the verdicts, the share of the gap, and the behaviours.</param>
 public sealed record TerminalTable(IReadOnlyList<string> Header, IReadOnlyList<IReadOnlyList<string>> Rows, IReadOnlyList<string> Lines)
 {
     public static TerminalTable From(RunReport report)
@@ -15,7 +15,7 @@ public sealed record TerminalTable(IReadOnlyList<string> Header, IReadOnlyList<I
         header.AddRange(["chat-only", "chat-specific"]);
         return new TerminalTable(
             header, [.. report.Crosscoders.Select(c => Row(report, c))],
-            [report.Answer.Headline, .. ReportWords.Verdicts(report.Crosscoders), .. ReportWords.Effects(report.Crosscoders, brief: true), .. ReportWords.Behaviours(report.Crosscoders, brief: true)]);
+            [report.Answer.Headline, .. Sparsity(report), .. ReportWords.Verdicts(report.Crosscoders), .. ReportWords.Effects(report.Crosscoders, brief: true), .. ReportWords.Behaviours(report.Crosscoders, brief: true)]);
     }
 
     static List<string> Row(RunReport report, ReportCrosscoder c)
@@ -32,6 +32,8 @@ public sealed record TerminalTable(IReadOnlyList<string> Header, IReadOnlyList<I
         row.AddRange([c.Norms is null ? "-" : Count(c.Norms.All.ChatOnly), c.Scaling is null ? "-" : Count(c.Scaling.Verdicts.ChatSpecific)]);
         return row;
     }
+
+    static List<string> Sparsity(RunReport report) => ReportWords.Sparsity(report.Crosscoders) is { Length: > 0 } text ? [text] : [];
 
     static string Or(double value, string text) => double.IsFinite(value) ? text : "-";
 }

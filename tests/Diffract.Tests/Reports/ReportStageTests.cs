@@ -24,7 +24,7 @@ public sealed class ReportStageTests
         Assert.Equal(["batchtopk", "l1"], report.Crosscoders.Select(c => c.Name));
         Assert.Equal(["BatchTopK", "L1"], report.Crosscoders.Select(c => c.Settings.Kind));
         Assert.Equal(("base", "chat", 0, 6), (report.Answer.Base, report.Answer.Chat, report.Answer.Layer, report.Answer.Blocks));
-        Assert.Equal("2 of 12 latents that look chat-only by decoder norm survive Latent Scaling (both crosscoders together).", report.Answer.Headline);
+        Assert.Equal("2 of 12 latents that look chat-only by decoder norm survive Latent Scaling (BatchTopK: 1 of 6, L1: 1 of 6).", report.Answer.Headline);
 
         ReportCrosscoder c = report.Crosscoders[0];
         Assert.Empty(c.Missing);

@@ -8,8 +8,8 @@ public sealed class ReportWordsTests
     [Fact]
     public void The_headline_counts_what_looks_chat_only_and_what_survives()
     {
-        Assert.Equal("3 of 40 latents that look chat-only by decoder norm survive Latent Scaling (both crosscoders together).", ReportFixture.Full().Answer.Headline);
-        Assert.Equal("None found: of 12 latents that look chat-only by decoder norm (both crosscoders together), none survives Latent Scaling.", ReportFixture.NothingFound().Answer.Headline);
+        Assert.Equal("3 of 40 latents that look chat-only by decoder norm survive Latent Scaling (BatchTopK: 1 of 5, L1: 2 of 35).", ReportFixture.Full().Answer.Headline);
+        Assert.Equal("None found: of 12 latents that look chat-only by decoder norm (BatchTopK: none to test, L1: 0 of 12), none survives Latent Scaling.", ReportFixture.NothingFound().Answer.Headline);
         Assert.Equal("None found: of 6 latents that look chat-only by decoder norm (L1 “mine”), none survives Latent Scaling.", ReportFixture.Parts().Answer.Headline);
         Assert.Equal("Not decided: Latent Scaling has not been run on any crosscoder here.", ReportFixture.OnlyTrained().Answer.Headline);
     }
@@ -25,7 +25,7 @@ public sealed class ReportWordsTests
     [Fact]
     public void Behaviours_are_tracked_by_survivors_or_not_at_all()
     {
-        Assert.Contains("the survivors track 9 of 9 behaviours on 3,150 held-out chats", ReportFixture.Full().Answer.Paragraphs[2], StringComparison.Ordinal);
+        Assert.Contains("the survivors tell unknowable (latent", ReportFixture.Full().Answer.Paragraphs[2], StringComparison.Ordinal);
         Assert.Contains("no survivor, so none tracks a behaviour", ReportFixture.NothingFound().Answer.Paragraphs[2], StringComparison.Ordinal);
         Assert.Contains("was not measured: the run has no labelled held-out chats", ReportFixture.Parts().Answer.Paragraphs[2], StringComparison.Ordinal);
     }
@@ -53,8 +53,29 @@ public sealed class ReportWordsTests
         BehaviourRow[] rows = [row, row with { Group = "story", ShuffledHigh = 0.67 }, row with { Group = "joke", Auc = new(0.52, 0.49, 0.55, 800), ShuffledHigh = 0.4 }];
         RunReport told = RunReport.Tell(full.Title, full.Answer, full.Comparison, [c with { Behaviours = c.Behaviours! with { Rows = rows } }], full.Trust);
         Assert.Equal(
-            "BatchTopK: the survivors track 1 of 3 behaviours on 3,150 held-out chats: refusal (latent 3, AUC 0.70 (0.66 to 0.74)) (shuffled labels reach 0.67 at most in 95 of 100 cases).",
+            "BatchTopK: the survivors tell refusal (latent 3, AUC 0.70 (0.66 to 0.74)) best, on 3,150 held-out chats. 0 of 3 behaviours reach an AUC of 0.80; 1 stands above shuffled labels, a low bar (0.67 at most in 95 of 100 cases).",
             Assert.Single(told.Says.Behaviours));
+    }
+
+    [Fact]
+    public void Refusal_against_contrast_is_said_but_is_no_further_behaviour()
+    {
+        RunReport full = ReportFixture.Full();
+        ReportCrosscoder c = full.Crosscoders[0];
+        BehaviourRow row = new("refusal", 3, new(0.9, 0.86, 0.94, 800), 0.91, 0.55, 0.65, 40, 41, 800, null, null, 1600, true, 0.95);
+        BehaviourRow[] rows = [row with { Against = "contrast", Auc = new(0.75, 0.7, 0.8, 120) }, row];
+        BehaviourResults results = c.Behaviours! with { Rows = rows };
+        Assert.Equal((1, 1, 1), (results.Measured().Count, results.Tracked().Count, results.Clear()));
+        string said = Assert.Single(RunReport.Tell(full.Title, full.Answer, full.Comparison, [c with { Behaviours = results }], full.Trust).Says.Behaviours);
+        Assert.Contains("1 of 1 behaviour reaches an AUC of 0.80", said, StringComparison.Ordinal);
+        Assert.EndsWith(" Refusal against contrast only: latent 3, AUC 0.75 (0.70 to 0.80).", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Both_sparsities_stand_side_by_side()
+    {
+        Assert.Matches("^L1's validation L0 is [0-9.]+, beside BatchTopK's k of 16 \\(its own validation L0: [0-9.]+\\)\\.$", ReportWords.Sparsity(ReportFixture.Full().Crosscoders));
+        Assert.Equal("", ReportWords.Sparsity(ReportFixture.Parts().Crosscoders));
     }
 
     [Fact]

@@ -17,7 +17,7 @@ const Charts = (() => {
   };
   const palette = () => Object.fromEntries(["paper", "ink", "muted", "line", "faint", "base", "chat", "shared", "batchtopk", "l1", "accent"].map(n => [n, colour(n)]));
 
-  const number = (x, digits = 2) => (x === null || x === undefined || !Number.isFinite(x) ? "–" : x.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−"));
+  const number = (x, digits = 2) => (x === null || x === undefined || !Number.isFinite(x) ? "–" : x.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−").replace(/^−(?=[0.]+$)/, ""));
   const percent = x => (x === null || x === undefined ? "–" : number(x * 100, Math.abs(x) < 0.0995 && x !== 0 ? 1 : 0) + "%");
   const tick = x => String(Number(x.toPrecision(6))).replace("-", "−");
   const escape = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
@@ -133,7 +133,7 @@ const Charts = (() => {
       const line = { color: p.ink, type: "dashed", width: 1 };
       groups[0].markLine = { silent: true, symbol: "none", lineStyle: line, label: { show: false }, data: [{ yAxis: 0.2 }, { xAxis: 0.5 }] };
       groups[0].markArea = {
-        silent: true, itemStyle: { color: fade(p.chat, 0.09) }, label: { color: p.ink, fontSize: 11, position: ["2%", "4%"] },
+        silent: true, itemStyle: { color: fade(p.chat, 0.09) }, label: { color: p.muted, fontSize: 11, position: "insideBottomLeft" },
         data: [[{ name: "passes both", xAxis: from, yAxis: 0.2 }, { xAxis: 0.5, yAxis: from }]],
       };
       const chat = points.filter(s => s.verdict !== "shared" && s.verdict !== "passes below 0.9"), shared = points.filter(s => s.verdict === "shared");
@@ -192,7 +192,7 @@ const Charts = (() => {
           {
             type: "scatter", silent: true, symbolSize: 0.01, z: 6,
             data: [...shown.map(r => ({ value: [r.high ?? r.value, r.i], text: label(r) })), ...rows.map((r, i) => ({ value: [0, i], text: r.why ? `{s|${r.why}}` : "" })).filter(d => d.text)],
-            label: { show: true, position: "right", distance: 6, color: p.ink, fontSize: 11.5, formatter: d => d.data.text, rich: { s: { color: p.muted, fontSize: 11 } } },
+            label: { show: true, position: "right", distance: 6, color: p.ink, fontSize: 11.5, textBorderColor: p.paper, textBorderWidth: 3, formatter: d => d.data.text, rich: { s: { color: p.muted, fontSize: 11, textBorderColor: p.paper, textBorderWidth: 3 } } },
           },
         ],
       };
@@ -205,10 +205,13 @@ const Charts = (() => {
     return (p, width) => {
       const left = Math.min(190, Math.max(105, width * 0.3));
       const offset = (i, n) => (i - (n - 1) / 2) * (22 / Math.max(1, n));
+      // Chance is the foot of this measure; the axis says where it begins.
+      const lowest = Math.min(0.5, ...series.flatMap(s => s.rows.map(r => r.low)));
+      const from = Math.max(0, Math.floor((lowest - 0.02) * 10) / 10);
       return {
         ...base(p),
         grid: { left, right: 14, top: 8, bottom: 42 },
-        xAxis: axis(p, { axis: { name: "AUC on the reported half of the held-out chats (0.5 = chance)", nameGap: 26, min: 0, max: 1, interval: width < 500 ? 0.25 : 0.1 }, label: { formatter: tick } }),
+        xAxis: axis(p, { axis: { name: width < 500 ? `AUC, reported half (0.5 = chance; from ${from})` : `AUC on the reported half of the held-out chats (0.5 = chance; the axis begins at ${from})`, nameGap: 26, min: from, max: 1, interval: width < 500 ? 0.2 : 0.1 }, label: { formatter: tick } }),
         yAxis: { type: "category", inverse: true, data: groups, axisTick: { show: false }, splitLine: { show: true, lineStyle: { color: p.line } }, axisLine: { lineStyle: { color: p.faint } }, axisLabel: { color: p.ink, fontSize: 12, width: left - 14, overflow: "break", lineHeight: 13, interval: 0 } },
         series: series.flatMap((s, k) => [
           {
@@ -230,7 +233,7 @@ const Charts = (() => {
                 : { type: "circle", shape: { cx, cy: y, r }, style: { fill: tint, stroke: p.ink, lineWidth: 0.8 } });
               return { type: "group", children };
             },
-            ...(k === 0 ? { markLine: { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: p.ink, type: "dashed", width: 1 }, data: [{ xAxis: 0.5 }] } } : {}),
+            ...(k === 0 ? { markLine: { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: p.ink, type: "dashed", width: 1 }, data: [{ xAxis: 0.5 }, { xAxis: 0.8, lineStyle: { color: p.muted, type: "dotted" } }] } } : {}),
           },
         ]),
       };
@@ -244,7 +247,7 @@ const Charts = (() => {
       ...base(p),
       grid: { left: 46, right: 12, top: 10, bottom: 38 },
       tooltip: { ...base(p).tooltip, trigger: "axis", valueFormatter: v => number(v, 3) },
-      xAxis: axis(p, { axis: { name: "step", nameGap: 22, min: 0, splitNumber: 3, splitLine: { show: false } }, label: { formatter: v => v.toLocaleString("en-GB") } }),
+      xAxis: axis(p, { axis: { name: "step", nameGap: 22, min: 0, max: "dataMax", splitNumber: 3, splitLine: { show: false } }, label: { formatter: v => v.toLocaleString("en-GB") } }),
       yAxis: axis(p, { axis: { min: v => Math.min(0, v.min), splitNumber: 4, max: full ? 1 : undefined, interval: full ? 0.25 : undefined }, label: { formatter: tick } }),
       series: series.map(s => ({
         type: "line", name: s.name, data: s.steps.map((step, i) => [step, s.values[i]]), symbol: s.steps.length > 30 ? "none" : s.tint === "l1" ? "diamond" : "circle", symbolSize: 5,

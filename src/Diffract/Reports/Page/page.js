@@ -68,6 +68,8 @@ function editName(edit) {
 }
 const subsets = { k_first: "first nine tokens of each answer", all: "all answer tokens", post_k_first: "the other answer tokens" };
 
+const clearAuc = 0.8;
+
 function answer() {
   const a = R.answer;
   $("kicker").textContent = `Block ${a.layer} of ${a.blocks} (from 0) · ${count(a.tokens)} tokens · ${a.date.slice(0, 10)}`;
@@ -78,15 +80,17 @@ function answer() {
     const all = c.norms?.all, verdicts = c.scaling?.verdicts;
     const edit = name => c.effects?.edits.find(e => e.edit === name && e.subset === "all");
     const best = edit("replace_best_scaling"), worst = edit("replace_worst_scaling");
-    const behaviours = c.behaviours?.rows.filter(r => r.auc && !r.tooFew) ?? [];
-    const tracked = c.behaviours?.candidatesAreSurvivors ? behaviours.filter(r => r.tracks) : [];
+    const behaviours = c.behaviours?.rows.filter(r => r.auc && !r.tooFew && !r.against) ?? [];
+    const tracked = behaviours.filter(r => r.tracks);
+    const told = c.behaviours?.candidatesAreSurvivors ? [`${tracked.filter(r => r.auc.value >= clearAuc).length}`, `of ${behaviours.length} behaviours told apart by a survivor (AUC of ${number(clearAuc)} or more); ${tracked.length} above shuffled labels`]
+      : ["0", `of ${behaviours.length} behaviours tracked: there is no survivor`];
     box.append(el("div", { class: "finding" },
       el("div", { class: "who" }, markOf(c), c.label),
       all ? figure(count(all.chatOnly), `of ${count(all.chatOnly + all.baseOnly + all.shared + all.other)} latents look chat-only by norm`) : figure("–", c.missing.norms ?? "no latents"),
       verdicts ? figure(count(verdicts.chatSpecific), `survive${verdicts.chatSpecific === 1 ? "s" : ""} Latent Scaling${verdicts.undecided ? `, ${count(verdicts.undecided)} undecided` : ""}`) : figure("–", c.missing.scaling ?? "not scaled"),
       best && !best.tooFew && best.gapShare ? figure(percent(best.gapShare.value), `of the KL gap recovered by the best half (${percent(best.gapShare.low)} to ${percent(best.gapShare.high)}); worst half ${percent(worst?.gapShare?.value)}`)
         : figure("–", best?.tooFew ?? c.missing.effects ?? "share of the KL gap not measured"),
-      behaviours.length ? figure(`${tracked.length}`, `of ${behaviours.length} behaviours tracked by a survivor`) : figure("–", c.missing.behaviours ?? "too few labelled chats")));
+      behaviours.length ? figure(...told) : figure("–", c.missing.behaviours ?? "too few labelled chats")));
   }
 }
 
@@ -128,7 +132,7 @@ function compared() {
 function norms() {
   const s = $("norms");
   says("norms", R.says.norms);
-  s.append(el("p", { class: "note" }, "Δ-norm compares the lengths of a latent’s two decoder rows. At 0.5 both models use it alike, at 1 only the chat model does. Training itself can push it there, which is what Latent Scaling tests. The vertical axis is logarithmic, with zero at its foot."));
+  s.append(el("p", { class: "note" }, "Δ-norm compares the lengths of a latent’s two decoder rows. At 0.5 both models use it alike, at 1 only the chat model does. Training itself can push it there, which is what Latent Scaling tests. The vertical axis is logarithmic, with zero at its foot; the bars of the survivors count from zero too."));
   s.append(key([["square", "base", "base-only (0 to 0.1)"], ["square", "shared", "shared (0.4 to 0.6)"], ["square", "chat", "chat-only (0.9 to 1)"], ["square", "faint", "other"], ["square", "ink", "survives Latent Scaling"]]));
   const there = R.crosscoders.filter(c => c.norms);
   const most = Math.max(1, ...there.flatMap(c => c.norms.bins)), mostTop = Math.max(1, ...there.flatMap(c => c.norms.topBins));
@@ -183,7 +187,7 @@ function scaling() {
     if (!points.length) { box.append(el("p", { class: "missing" }, "No latent has both ratios: nothing to draw.")); continue; }
     chart(box, Charts.scatter(points), Charts.scatter.height, `Scatter of nu-error against nu-reconstruction of ${c.label}: ${chatOnly.length} chat-only latents, ${c.scaling.verdicts.chatSpecific} of them inside both thresholds, ${c.scaling.belowNorm} below the norm that pass both, and ${shared} shared ones.`);
     const outside = Charts.scatter.outside(points);
-    box.append(el("p", { class: "note" }, `${chatOnly.length ? count(chatOnly.length) : "No"} chat-only latent${chatOnly.length === 1 ? "" : "s"} and ${count(shared)} of ${count(c.scaling.sharedTotal)} shared ones; ${outside ? `${count(outside)} lie${outside === 1 ? "s" : ""} outside the frame` : "none lies outside the frame"}. Edges: each group’s distribution.`));
+    box.append(el("p", { class: "note" }, `${chatOnly.length ? count(chatOnly.length) : "No"} chat-only latent${chatOnly.length === 1 ? "" : "s"} with both ratios and ${count(shared)} of ${count(c.scaling.sharedTotal)} shared ones; ${outside ? `${count(outside)} lie${outside === 1 ? "s" : ""} outside the frame` : "none lies outside the frame"}. Edges: each group’s distribution.`));
     if (!judged.length) continue;
     box.append(toggled(`Table: ${count(judged.length)} latents`, table("Ratios", [
       { name: "latent", num: true, get: p => p.latent }, { name: "verdict", get: p => p.verdict }, { name: "ν-error ± s.e.", num: true, get: p => `${number(p.nuError, 3)} ± ${number(p.nuErrorSe, 3)}` },
@@ -207,19 +211,25 @@ function effects() {
   const s = $("effects");
   says("effects", R.says.effects);
   const there = R.crosscoders.filter(c => c.effects);
+  const both = ["k_first", "all"], titles = { k_first: "First nine tokens of each answer", all: "All answer tokens" };
+  // The crosscoders stand side by side, and every panel has the same axis.
   const panels = (parent, metric) => {
-    for (const c of there) {
-      parent.append(el("h3", {}, markOf(c), c.label));
+    const most = Math.max(0.01, ...there.flatMap(c => both.flatMap(subset => effectRows(c, subset, metric))).filter(r => !r.why).map(r => r.high ?? r.value ?? 0));
+    const unit = metric === "kl" ? "KL to the chat model (nats a token)" : "NLL of the next token (nats)";
+    const panel = (pair, c, subset, ...title) => {
+      const rows = effectRows(c, subset, metric), n = c.effects.edits.find(e => e.edit === "none" && e.subset === subset)?.kl.n;
+      const box = pair.appendChild(el("div", {}, el("h4", {}, ...title, ` (n = ${count(n)})`)));
+      chart(box, Charts.bars(rows, most, unit, tint(c)), () => Charts.bars.height(rows), `${unit}, ${subsets[subset]}, ${c.label}: ${rows.map(r => `${r.name} ${r.why ?? number(r.value)}`).join("; ")}.`);
+    };
+    if (there.length === 1) {
       const pair = parent.appendChild(el("div", { class: "pair" }));
-      for (const subset of ["k_first", "all"]) {
-        const rows = effectRows(c, subset, metric);
-        const every = there.flatMap(x => effectRows(x, subset, metric)).filter(r => !r.why);
-        const most = Math.max(0.01, ...every.map(r => r.high ?? r.value ?? 0));
-        const n = c.effects.edits.find(e => e.edit === "none" && e.subset === subset)?.kl.n;
-        const box = pair.appendChild(el("div", {}, el("h4", {}, `${subset === "all" ? "All answer tokens" : "First nine tokens of each answer"} (n = ${count(n)})`)));
-        const unit = metric === "kl" ? "KL to the chat model (nats a token)" : "NLL of the next token (nats)";
-        chart(box, Charts.bars(rows, most, unit, tint(c)), () => Charts.bars.height(rows), `${unit}, ${subsets[subset]}, ${c.label}: ${rows.map(r => `${r.name} ${r.why ?? number(r.value)}`).join("; ")}.`);
-      }
+      both.forEach(subset => panel(pair, there[0], subset, titles[subset]));
+      return;
+    }
+    for (const subset of both) {
+      parent.append(el("h3", {}, titles[subset]));
+      const pair = parent.appendChild(el("div", { class: "pair" }));
+      there.forEach(c => panel(pair, c, subset, markOf(c), c.label));
     }
   };
   if (there.length) {
@@ -244,14 +254,20 @@ function effects() {
   }
 }
 
+const behaviourName = r => r.group + (r.against ? ` against ${r.against}` : "");
+
 function card(c, k, open) {
   const l = k.latent;
   const measure = (name, value) => el("span", { class: "measure" }, el("small", {}, name + " "), value);
-  const pm = (v, se) => (v === null ? "–" : `${number(v)} ± ${number(se)}`);
+  const pm = (v, se) => (v === null ? "–" : `${number(v, 3)} ± ${number(se, 3)}`);
+  const passes = c.scaling?.points.some(p => p.latent === l.latent && p.verdict === "passes below 0.9");
+  const tracked = (c.behaviours?.rows ?? []).filter(r => r.latent === l.latent && r.tracks && !r.tooFew).sort((a, b) => b.auc.value - a.auc.value);
+  const well = tracked.filter(r => r.auc.value >= clearAuc), weak = tracked.length - well.length;
+  const tracks = (well.length ? well.map(r => `${behaviourName(r)} ${number(r.auc.value)}`).join(", ") : "") + (weak ? `${well.length ? "; " : ""}${weak}${well.length ? " more" : ""} weakly (AUC below ${number(clearAuc)}, the best ${behaviourName(tracked[well.length])} ${number(tracked[well.length].auc.value)})` : "");
   const summary = el("summary", {}, el("span", { class: "rank" }, String(k.rank)), el("b", {}, `latent ${l.latent}`),
-    el("span", {}, el("span", { class: "chip" + (l.verdict === "chat-specific" ? " specific" : "") }, l.verdict || l.class)),
+    el("span", {}, el("span", { class: "chip" + (l.verdict === "chat-specific" ? " specific" : "") }, l.verdict || (passes ? `${l.class}, passes both` : l.class))),
     measure("Δ-norm", number(l.deltaNorm, 3)), measure("ν-error", pm(l.nuError, l.nuErrorSe)), measure("ν-rec.", pm(l.nuReconstruction, l.nuReconstructionSe)),
-    el("span", { class: "labels" }, l.labels.length ? el("small", {}, "tracks ") : null, l.labels.join(", ")));
+    el("span", { class: "labels" }, tracks ? el("small", {}, "tells apart ") : null, tracks));
   const box = el("details", { class: "card", open }, summary);
   return lazily(box, () => {
     const inside = box.appendChild(el("div", { class: "inside" }));
@@ -268,11 +284,11 @@ function card(c, k, open) {
     const strongest = Math.max(l.maxActivation ?? 0, ...k.top.map(e => e.max));
     if (k.top.length) inside.append(el("p", { class: "note" }, "scaled activation 0", el("span", { class: "scale" }), `${number(strongest)} (its maximum); the strongest token is framed.`));
     else inside.append(el("p", { class: "missing" }, "No examples are shown for this latent."));
-    k.top.forEach(e => inside.append(Tokens.render(e, strongest, el, number)));
+    inside.append(el("div", { class: "examples" }, ...k.top.map(e => Tokens.render(e, strongest, el, number))));
     const lower = k.lower.filter(q => q.examples.length);
     if (lower.length) {
       const more = inside.appendChild(toggled("Examples from the lower quantiles"));
-      lazily(more, () => lower.forEach(q => more.append(el("h4", {}, q.range), ...q.examples.map(e => Tokens.render(e, strongest, el, number)))));
+      lazily(more, () => lower.forEach(q => more.append(el("h4", {}, q.range), el("div", { class: "examples" }, ...q.examples.map(e => Tokens.render(e, strongest, el, number))))));
     }
   });
 }
@@ -282,7 +298,7 @@ function meaning() {
   says("meaning", R.says.meaning);
   for (const c of R.crosscoders) {
     if (!c.cards.length) { missing("meaning", c, c.missing.cards); continue; }
-    s.append(el("h3", {}, markOf(c), `${c.label}: the ${c.cards.length} most chat-specific latents`));
+    s.append(el("h3", {}, markOf(c), c.cards.some(k => k.latent.verdict === "chat-specific") ? `${c.label}: the ${c.cards.length} most chat-specific latents` : `${c.label}: the ${c.cards.length} latents of the highest Δ-norm, none of them chat-specific`));
     c.cards.forEach((k, i) => s.append(card(c, k, i === 0)));
   }
 }
@@ -291,13 +307,17 @@ function behaviours() {
   const s = $("behaviours");
   says("behaviours", R.says.behaviours);
   const there = R.crosscoders.filter(c => c.behaviours);
-  const name = r => r.group + (r.against ? ` against ${r.against}` : "");
+  const name = behaviourName;
   const measured = r => r.auc && r.auc.value !== null && !r.tooFew;
-  // Clearest first; what has too few chats last.
-  const best = row => Math.max(-1, ...there.flatMap(c => c.behaviours.rows.filter(r => name(r) === name(row) && measured(r)).map(r => r.auc.value)));
+  // What chat-tuning is best known for, then the clearest; what has too few chats last.
+  const known = ["refusal against contrast", "refusal", "false_premise", "personal"];
+  const best = row => {
+    const auc = Math.max(-1, ...there.flatMap(c => c.behaviours.rows.filter(r => name(r) === name(row) && measured(r)).map(r => r.auc.value)));
+    return auc >= 0 && known.includes(name(row)) ? 9 - known.indexOf(name(row)) : auc;
+  };
   const groups = [...new Set(there.flatMap(c => c.behaviours.rows.filter(measured)).sort((a, b) => best(b) - best(a)).map(name))];
   if (groups.length) {
-    s.append(el("p", { class: "note" }, "AUC of a latent’s largest activation over the answer: how well it alone tells the chats of one behaviour from the others. The latent is chosen on one half of the held-out chats and judged on the other; the grey tail below each mark runs from the mean under shuffled labels to its 95th percentile. “Against contrast”: refusals told from harmless look-alikes of the same requests."));
+    s.append(el("p", { class: "note" }, "AUC of a latent’s largest activation over the answer: how well it alone tells the chats of one behaviour from the others. The latent is chosen on one half of the held-out chats and judged on the other; the grey tail below each mark runs from the mean under shuffled labels to its 95th percentile. The dotted line is an AUC of 0.80. “Against contrast”: refusals told from harmless look-alikes of the same requests, a second look at refusal and not another behaviour. Refusal, false premise and personal stand first, where there are such labels, the rest by AUC. An interval without width means that every resample of the chats was told apart without an error."));
     s.append(key([...there.map(c => [tint(c) === "l1" ? "diamond" : "circle", tint(c), `${c.label}${c.behaviours.candidatesAreSurvivors ? "" : " (no survivors: latents of the highest Δ-norm)"}`]), ["line", "faint", "shuffled labels"]]));
     const series = there.map(c => ({ tint: tint(c), rows: c.behaviours.rows.filter(measured).map(r => ({ at: groups.indexOf(name(r)), value: r.auc.value, low: r.auc.low ?? r.auc.value, high: r.auc.high ?? r.auc.value, shuffled: r.shuffledAuc, shuffledHigh: r.shuffledHigh, text: `${c.label}, ${name(r)}: latent ${r.latent}, AUC ${interval(r.auc)}, shuffled ${number(r.shuffledAuc)}` })) }));
     chart(s, Charts.forest(groups, series), () => Charts.forest.height(groups, series), `AUC by behaviour: ${there.flatMap(c => c.behaviours.rows.filter(measured).map(r => `${c.label} ${name(r)} ${number(r.auc.value)}`)).join("; ")}.`);
@@ -367,7 +387,7 @@ function training() {
   if (!there.length) return;
   s.append(key(there.map(c => [tint(c) === "l1" ? "diamond" : "circle", tint(c), c.label])));
   const trio = s.appendChild(el("div", { class: "trio" }));
-  const units = { "loss": "training objective", "variance explained": "share of 1", "L0": "active latents a token", "dead share": "share of 1", "threshold": "scaled code" };
+  const units = { "loss": "each kind’s own objective", "variance explained": "share of 1", "L0": "active latents a token", "dead share": "share of 1", "threshold": "scaled code" };
   for (const name of Object.keys(units)) {
     const seen = {};
     const series = there.map(c => {
