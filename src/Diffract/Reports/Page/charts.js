@@ -204,7 +204,7 @@ const Charts = (() => {
   function forest(groups, series) {
     return (p, width) => {
       const left = Math.min(190, Math.max(105, width * 0.3));
-      const offset = (i, n) => (i - (n - 1) / 2) * (22 / Math.max(1, n));
+      const offset = (i, n) => (i - (n - 1) / 2) * (20 / Math.max(1, n));
       // Chance is the foot of this measure; the axis says where it begins.
       const lowest = Math.min(0.5, ...series.flatMap(s => s.rows.map(r => r.low)));
       const from = Math.max(0, Math.floor((lowest - 0.02) * 10) / 10);
@@ -239,7 +239,7 @@ const Charts = (() => {
       };
     };
   }
-  forest.height = (groups, series) => 54 + groups.length * Math.max(26, 14 + series.length * 12);
+  forest.height = (groups, series) => 54 + groups.length * Math.max(24, 14 + series.length * 9);
 
   // Section 8: one quantity by step, all crosscoders on the same axes.
   function training(series, full) {

@@ -263,7 +263,8 @@ function card(c, k, open) {
   const passes = c.scaling?.points.some(p => p.latent === l.latent && p.verdict === "passes below 0.9");
   const tracked = (c.behaviours?.rows ?? []).filter(r => r.latent === l.latent && r.tracks && !r.tooFew).sort((a, b) => b.auc.value - a.auc.value);
   const well = tracked.filter(r => r.auc.value >= clearAuc), weak = tracked.length - well.length;
-  const tracks = (well.length ? well.map(r => `${behaviourName(r)} ${number(r.auc.value)}`).join(", ") : "") + (weak ? `${well.length ? "; " : ""}${weak}${well.length ? " more" : ""} weakly (AUC below ${number(clearAuc)}, the best ${behaviourName(tracked[well.length])} ${number(tracked[well.length].auc.value)})` : "");
+  const withAuc = r => `${behaviourName(r)} ${number(r.auc.value)}`;
+  const tracks = well.length ? well.map(withAuc).join(", ") + (weak ? `; ${weak} more below ${number(clearAuc)}` : "") : weak ? `${withAuc(tracked[0])}, weakly${weak > 1 ? `, and ${weak - 1} more` : ""}` : "";
   const summary = el("summary", {}, el("span", { class: "rank" }, String(k.rank)), el("b", {}, `latent ${l.latent}`),
     el("span", {}, el("span", { class: "chip" + (l.verdict === "chat-specific" ? " specific" : "") }, l.verdict || (passes ? `${l.class}, passes both` : l.class))),
     measure("Δ-norm", number(l.deltaNorm, 3)), measure("ν-error", pm(l.nuError, l.nuErrorSe)), measure("ν-rec.", pm(l.nuReconstruction, l.nuReconstructionSe)),
