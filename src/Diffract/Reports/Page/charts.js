@@ -233,7 +233,7 @@ const Charts = (() => {
                 : { type: "circle", shape: { cx, cy: y, r }, style: { fill: tint, stroke: p.ink, lineWidth: 0.8 } });
               return { type: "group", children };
             },
-            ...(k === 0 ? { markLine: { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: p.ink, type: "dashed", width: 1 }, data: [{ xAxis: 0.5 }, { xAxis: 0.8, lineStyle: { color: p.muted, type: "dotted" } }] } } : {}),
+            ...(k === 0 ? { markLine: { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: p.ink, type: "dashed", width: 1 }, data: [{ xAxis: 0.5 }, { xAxis: 0.8, lineStyle: { color: p.muted, type: "solid" } }] } } : {}),
           },
         ]),
       };
