@@ -51,5 +51,11 @@ sealed class CommonOptions
             Console.Error.WriteLine("diffract: " + e.Message);
             return ExitCodes.Failed;
         }
+        catch (Exception e) when (Environment.GetEnvironmentVariable("DIFFRACT_TRACE") is null)
+        {
+            // A fault of the program, not of the user, who cannot do anything with a stack trace.
+            Console.Error.WriteLine($"diffract: unexpected {e.GetType().Name} ({e.Message.Split('\n')[0].TrimEnd()}); what is finished is kept; DIFFRACT_TRACE=1 shows where, for a report of the fault");
+            return ExitCodes.Failed;
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Diffract.Llms;
 using Diffract.Runs;
@@ -38,14 +39,9 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
 
         string path = Path.Combine(context.Run.Root, FileName);
         string wanted = Asked(settings, layer).ToJsonString();
-        if (!context.Fresh && File.Exists(path) && JsonNode.Parse(File.ReadAllText(path)) is JsonObject kept)
+        if (!context.Fresh && File.Exists(path))
         {
-            if (kept["asked"]!.ToJsonString() != wanted)
-            {
-                throw new DiffractException($"{context.Run.Root} holds a run with other settings ({kept["asked"]!.ToJsonString()}); use --fresh to replace it, or another --out");
-            }
-
-            return new RunPlan(layer, (long?)kept["maxTokens"], (double)kept["tokensPerSecond"]!);
+            return Kept(context.Run.Root, path, wanted, layer);
         }
 
         double rate = HarvestRate.Measure(settings.BaseModel, settings.ChatModel, layer, context.Backend, context.Stop);
@@ -66,6 +62,23 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
         RunPlan plan = new(layer, cap, rate);
         AtomicFile.WriteText(path, new JsonObject { ["asked"] = Asked(settings, layer), ["maxTokens"] = cap, ["tokensPerSecond"] = rate }.ToJsonString(Provenance.Json));
         return plan;
+    }
+
+    /// <summary>The plan that an earlier call wrote.</summary>
+    static RunPlan Kept(string root, string path, string wanted, int layer)
+    {
+        try
+        {
+            JsonNode kept = JsonNode.Parse(File.ReadAllText(path))!;
+            string asked = kept["asked"]!.ToJsonString();
+            return asked == wanted
+                ? new RunPlan(layer, (long?)kept["maxTokens"], (double)kept["tokensPerSecond"]!)
+                : throw new DiffractException($"{root} holds a run with other settings ({asked}); use --fresh to replace it, or another --out");
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or NullReferenceException or FormatException)
+        {
+            throw new DiffractException($"{path} is not the plan of a run: changed or damaged; remove it and call the same command again, finished stages are kept", inner: e);
+        }
     }
 
     /// <summary>The plan in a few lines, printed before any work.</summary>

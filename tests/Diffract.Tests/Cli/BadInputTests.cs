@@ -30,6 +30,16 @@ public sealed class BadInputTests : IDisposable
         Assert.False(File.Exists(Path.Combine(_folder.Path, "mine", "run.json")), "another try with the right files would be refused as one with other settings");
     }
 
+    [Theory]
+    [InlineData("{")]
+    [InlineData("{}")]
+    [InlineData("null")]
+    public void A_damaged_plan_is_refused_and_says_what_to_do(string plan)
+    {
+        File.WriteAllText(Path.Combine(Directory.CreateDirectory(Path.Combine(_folder.Path, "mine")).FullName, "run.json"), plan);
+        Fails(1, "run.json is not the plan of a run: changed or damaged; remove it", "run", "--base", Base, "--chat", Chat, "--chats", Chats, "--out", "mine");
+    }
+
     [Fact]
     public void A_missing_checkpoint_and_another_family_are_refused_before_any_work()
     {
