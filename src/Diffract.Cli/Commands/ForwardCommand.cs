@@ -43,7 +43,7 @@ static class ForwardCommand
         return command;
     }
 
-    static int[]? Numbers(string? text) => text?.Split(',').Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+    static int[]? Numbers(string? text) => text?.Split(',', StringSplitOptions.TrimEntries).Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
         ? number
         : throw DiffractException.Argument($"--blocks {text} is not a list of numbers; wanted for example 0,3")).ToArray();
 }
