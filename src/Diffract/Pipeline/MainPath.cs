@@ -28,6 +28,7 @@ public static class MainPath
         };
         // Before the plan is kept: a slip in the arguments must not bind the run folder.
         TokenizeStage.Check(tokenize);
+        CheckCrosscoders(context, settings);
         RunPlan plan = RunPlan.Make(context, settings);
         plan.Announce(context, settings);
 
@@ -74,6 +75,16 @@ public static class MainPath
         foreach (CrosscoderKind kind in settings.Kinds)
         {
             Preset.Of(settings.Preset).Configure(kind, widths, training, Options(kind, settings));
+        }
+    }
+
+    /// <summary>A crosscoder that does not fit the pair is refused before the harvest too.</summary>
+    static void CheckCrosscoders(StageContext context, PipelineSettings settings)
+    {
+        foreach (string folder in settings.Crosscoders)
+        {
+            using Crosscoder crosscoder = CrosscoderFolder.Load(folder, context.Backend);
+            ImportStage.Check(folder, crosscoder, [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width]);
         }
     }
 

@@ -25,7 +25,7 @@ public static class ImportStage
         using TokenStore tokens = TokenStore.Open(context.Run);
         using ActivationStore store = ActivationStore.Open(context.Run, layer);
         using Crosscoder crosscoder = CrosscoderFolder.Load(folder, context.Backend);
-        Check(folder, crosscoder, store);
+        Check(folder, crosscoder, store.Widths);
         StageManifest plan = new()
         {
             Stage = "train",
@@ -62,17 +62,21 @@ public static class ImportStage
             $"{name}: loaded from {folder}, not trained; on {result.Tokens:N0} held-out tokens variance explained {result.FvePooled:F3}, L0 {result.L0:F1}, dead {result.DeadShare:P1}"));
     }
 
-    static void Check(string folder, Crosscoder crosscoder, ActivationStore store)
+    /// <summary>Refuses a crosscoder of other models, so that a run need not harvest to find out.</summary>
+    /// <param name="folder">Where it lies, for the message.</param>
+    /// <param name="crosscoder">The crosscoder.</param>
+    /// <param name="widths">Width of each model of the run.</param>
+    public static void Check(string folder, Crosscoder crosscoder, IReadOnlyList<int> widths)
     {
-        if (crosscoder.Models != store.Widths.Count)
+        if (crosscoder.Models != widths.Count)
         {
-            throw new DiffractException($"crosscoder {folder} has {crosscoder.Models} models, the run's activations have {store.Widths.Count}; choose one that was trained on a pair");
+            throw new DiffractException($"crosscoder {folder} has {crosscoder.Models} models, the run has {widths.Count}; choose one that was trained on a pair");
         }
 
-        if (!crosscoder.Config.Widths.SequenceEqual(store.Widths))
+        if (!crosscoder.Config.Widths.SequenceEqual(widths))
         {
             throw new DiffractException(
-                $"crosscoder {folder} has the widths {string.Join(" + ", crosscoder.Config.Widths)}, the run's activations at layer {store.Layer} {string.Join(" + ", store.Widths)}; choose one that was trained on these models");
+                $"crosscoder {folder} has the widths {string.Join(" + ", crosscoder.Config.Widths)}, the run's models {string.Join(" + ", widths)}; choose one that was trained on these models");
         }
     }
 }

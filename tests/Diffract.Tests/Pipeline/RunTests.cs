@@ -44,8 +44,12 @@ public sealed class RunTests(LoadedRun given) : IClassFixture<LoadedRun>
     [Fact]
     public void A_crosscoder_of_another_width_is_refused_with_both_widths()
     {
-        (int code, _, string error) = given.Run("--crosscoder", GoldenFiles.Path("crosscoder/files/hub_l1"));
+        (int code, _, string error) = CommandLine.Run(
+            given.Folder,
+            "run", "--base", Path.Combine(GoldenFiles.Assets, "base"), "--chat", Path.Combine(GoldenFiles.Assets, "chat"), "--chats", Path.Combine(GoldenFiles.Assets, "chats.jsonl.gz"),
+            "--crosscoder", GoldenFiles.Path("crosscoder/files/hub_l1"), "--out", "unfit");
         Assert.Equal(1, code);
+        Assert.False(Directory.Exists(Path.Combine(given.Folder, "unfit", "tokens")), "nothing is done before the refusal");
         Assert.Contains("has the widths 16 + 16", error, StringComparison.Ordinal);
         Assert.Contains("128 + 128", error, StringComparison.Ordinal);
     }
