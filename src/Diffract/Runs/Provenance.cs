@@ -30,6 +30,27 @@ public static class Provenance
         string name = run.Relative(folder);
         StageManifest manifest = StageManifest.TryLoad(folder)
             ?? throw new DiffractException($"{name} is missing or unfinished in {run.Root}; run `{makeIt}` first");
+        CheckOutputs(name, folder, manifest, makeIt, thorough);
+        foreach ((string input, string print) in manifest.Inputs)
+        {
+            StageManifest? upstream = StageManifest.TryLoad(Path.Combine(run.Root, input));
+            if (upstream is null || upstream.Fingerprint() != print)
+            {
+                throw new DiffractException($"{name} is stale: {input} has been made anew since; run `{makeIt} --fresh`");
+            }
+        }
+
+        return manifest;
+    }
+
+    /// <summary>Refuses a stage folder of which a file is gone or has another length than its manifest says.</summary>
+    /// <param name="name">What to call the folder.</param>
+    /// <param name="folder">Absolute path.</param>
+    /// <param name="manifest">Its manifest.</param>
+    /// <param name="makeIt">The command that makes it, for the message.</param>
+    /// <param name="thorough">Also recompute the checksum of every file.</param>
+    public static void CheckOutputs(string name, string folder, StageManifest manifest, string makeIt, bool thorough = false)
+    {
         foreach ((string file, FileSeal seal) in manifest.Outputs)
         {
             string path = Path.Combine(folder, file);
@@ -49,16 +70,5 @@ public static class Provenance
                 throw new DiffractException($"{name}/{file} does not match its checksum: changed or damaged; run `{makeIt} --fresh`");
             }
         }
-
-        foreach ((string input, string print) in manifest.Inputs)
-        {
-            StageManifest? upstream = StageManifest.TryLoad(Path.Combine(run.Root, input));
-            if (upstream is null || upstream.Fingerprint() != print)
-            {
-                throw new DiffractException($"{name} is stale: {input} has been made anew since; run `{makeIt} --fresh`");
-            }
-        }
-
-        return manifest;
     }
 }

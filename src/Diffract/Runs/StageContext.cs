@@ -39,6 +39,7 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
 
         if (made is not null)
         {
+            Provenance.CheckOutputs(Run.Relative(folder), folder, made, $"diffract {made.Stage} {Run.Root}");
             return true;
         }
 

@@ -53,6 +53,7 @@ public static class LooseTraining
 
         TrainingConfig config = options.Over(new TrainingConfig { Crosscoder = crosscoder.Config, Steps = most, Batch = source.Batch, Clip = TrainingConfig.DefaultClip(kind) });
         config.Check();
+        TrainingPlan.WarnUnused(options, kind, progress);
         TrainingPlan.RequireMemory(config);
         if (config.Warmup >= config.Steps)
         {

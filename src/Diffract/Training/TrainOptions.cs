@@ -59,6 +59,19 @@ public sealed record TrainOptions
     /// <summary>First weights, with vectors of length <paramref name="norm"/> where none was given.</summary>
     public CrosscoderInit Init(double norm) => new(Seed, SameInit, TransposeInit, InitNorm is { } given ? (given == 0 ? null : given) : norm);
 
+    /// <summary>Options that were given and belong to the other kind: named, so that nobody takes them for effective.</summary>
+    public IEnumerable<string> WithoutEffect(CrosscoderKind kind)
+    {
+        (string Name, bool Given)[] others = kind == CrosscoderKind.L1
+            ?
+            [
+                ("--k", K is not null), ("--k-aux", KAux is not null), ("--aux-alpha", AuxAlpha is not null),
+                ("--threshold-from", ThresholdFrom is not null), ("--threshold-beta", ThresholdBeta is not null),
+            ]
+            : [("--mu", Mu is not null)];
+        return others.Where(o => o.Given).Select(o => o.Name);
+    }
+
     /// <exception cref="DiffractException">A count below 1 that is used before the training's own settings are made.</exception>
     public void Check()
     {

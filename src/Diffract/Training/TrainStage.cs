@@ -38,6 +38,7 @@ public static class TrainStage
             return;
         }
 
+        TrainingPlan.WarnUnused(options, kind, context.Progress);
         TrainingPlan.RequireMemory(config);
         TrainingPlan.RequireDisk(config, context.Run.Root);
         Work work = new(context, store, tokens, source, config, init, options.CheckpointEvery, preset.ValidationTokens, folder);

@@ -108,4 +108,13 @@ public static class TrainingPlan
         < 5400 => string.Create(CultureInfo.InvariantCulture, $"{seconds / 60:F0} min"),
         _ => string.Create(CultureInfo.InvariantCulture, $"{seconds / 3600:F1} h"),
     };
+
+    /// <summary>Says which of the given options the kind does not use.</summary>
+    public static void WarnUnused(TrainOptions options, CrosscoderKind kind, IProgressSink progress)
+    {
+        foreach (string name in options.WithoutEffect(kind))
+        {
+            progress.Warn($"{name} has no effect on {(kind == CrosscoderKind.L1 ? "l1" : "batchtopk")}; it belongs to {(kind == CrosscoderKind.L1 ? "batchtopk" : "l1")}");
+        }
+    }
 }

@@ -157,6 +157,7 @@ public sealed class HarvestStageTests : IDisposable
         byte[] bytes = File.ReadAllBytes(shard);
         File.WriteAllBytes(shard, bytes[..^1]);
         Assert.Contains("activations/0/shard_00001.safetensors has", Assert.Throws<DiffractException>(() => ActivationStore.Open(run, 0)).Message, StringComparison.Ordinal);
+        Assert.Contains("truncated or changed", Assert.Throws<DiffractException>(() => Harvest(run, Settings(0))).Message, StringComparison.Ordinal);
         bytes[^1] ^= 1;
         File.WriteAllBytes(shard, bytes);
         Assert.Contains("activations/0/shard_00001.safetensors does not match its checksum", Assert.Throws<DiffractException>(() => ActivationStore.Open(run, 0)).Message, StringComparison.Ordinal);

@@ -185,6 +185,15 @@ public sealed class TrainingPartsTests
         Assert.Equal(0, Allocations.Least(() => step.Run(acts_BE)));
     }
 
+    [Fact]
+    public void Options_of_the_other_kind_are_named()
+    {
+        TrainOptions options = new() { K = 3, Mu = 0.1, AuxAlpha = 1 };
+        Assert.Equal(["--k", "--aux-alpha"], options.WithoutEffect(CrosscoderKind.L1));
+        Assert.Equal(["--mu"], options.WithoutEffect(CrosscoderKind.BatchTopK));
+        Assert.Empty(new TrainOptions().WithoutEffect(CrosscoderKind.L1));
+    }
+
     static TrainingConfig Config() => new() { Crosscoder = new CrosscoderConfig(CrosscoderKind.L1, 4, [2, 2]), Steps = 100, Batch = 1, Warmup = 1 };
 
     static double Largest(Matrix matrix) => Enumerable.Range(0, matrix.Rows).Max(r => matrix.Row(r).ToArray().Max(v => Math.Abs((double)v)));
