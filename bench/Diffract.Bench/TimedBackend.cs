@@ -162,6 +162,21 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
         Add(nameof(CodeSums), start);
     }
 
+    public void JumpGate(SparseCode code, Matrix scale_L, Matrix threshold_L)
+    {
+        long start = Stopwatch.GetTimestamp();
+        _kernels.JumpGate(code, scale_L, threshold_L);
+        Add(nameof(JumpGate), start);
+    }
+
+    public JumpSums JumpGradient(SparseCode code, Matrix scale_L, Matrix threshold_L, in JumpShape jump, Matrix gThreshold_L, Matrix gScale_L)
+    {
+        long start = Stopwatch.GetTimestamp();
+        JumpSums result = _kernels.JumpGradient(code, scale_L, threshold_L, jump, gThreshold_L, gScale_L);
+        Add(nameof(JumpGradient), start);
+        return result;
+    }
+
     void Add(string op, long start)
     {
         _seconds.TryGetValue(op, out double before);

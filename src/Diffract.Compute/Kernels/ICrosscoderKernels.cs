@@ -93,12 +93,42 @@ public interface ICrosscoderKernels
 
     /// <summary>Per latent, over the batch: sum of f, from the pairs, into <paramref name="sum_L"/> [1, L]. Terms of the L1 pull and of "fired in batch".</summary>
     void CodeSums(SparseCode code, Matrix sum_L);
+
+    /// <summary>
+    /// The gate of JumpReLU on a code of every pair that may matter: keeps p in <see cref="SparseCode.PairInput"/> and writes f = p where q = p·s &gt; θ_j, else 0, into
+    /// <see cref="SparseCode.PairValue"/>. Until the next EncodeSelect the code holds pairs whose value is 0.
+    /// </summary>
+    void JumpGate(SparseCode code, Matrix scale_L, Matrix threshold_L);
+
+    /// <summary>
+    /// Back through the gate and the penalty of JumpReLU, for a gated code whose <see cref="SparseCode.PairGradient"/> holds g = dLoss/df without penalty (docs/method.md). With q = p·s, h = [q &gt; θ],
+    /// κ = [|q - θ| &lt; ε/2]/ε, T = u·tanh(q/u) and a = g·p + λ·T: PairGradient becomes (g + λ·s·(1 - (T/u)²))·h + s·κ·a (dLoss/dp),
+    /// gThreshold_j = -Σ_b κ·a and gScale_j = Σ_b λ·p·(1 - (T/u)²)·h + p·κ·a.
+    /// </summary>
+    /// <param name="code">Gated code.</param>
+    /// <param name="scale_L">[1, L]: the code norm s.</param>
+    /// <param name="threshold_L">[1, L]: θ.</param>
+    /// <param name="jump">ε, u and λ.</param>
+    /// <param name="gThreshold_L">Written: dLoss/dθ [1, L].</param>
+    /// <param name="gScale_L">Written: dLoss/ds [1, L].</param>
+    JumpSums JumpGradient(SparseCode code, Matrix scale_L, Matrix threshold_L, in JumpShape jump, Matrix gThreshold_L, Matrix gScale_L);
 }
 
 /// <summary>What one reconstruction adds to the losses, in double.</summary>
 /// <param name="NormSum">Σ_b Σ_m ‖e_bm‖₂.</param>
 /// <param name="SquareSum">Σ_b Σ_m ‖e_bm‖².</param>
 public readonly record struct ResidualSums(double NormSum, double SquareSum);
+
+/// <summary>What a gated code adds to the losses, in double.</summary>
+/// <param name="Active">Pairs with f above 0.</param>
+/// <param name="Penalty">Σ of u·tanh(q/u) over them.</param>
+public readonly record struct JumpSums(long Active, double Penalty);
+
+/// <summary>Constants of JumpReLU's gradient.</summary>
+/// <param name="Bandwidth">ε, above 0: width of the rectangle kernel that stands for the derivative of the step, in units of q.</param>
+/// <param name="Saturation">u, above 0: the q at which the penalty bends over, in units of q.</param>
+/// <param name="Penalty">λ: weight of the penalty of one pair (mu/B).</param>
+public readonly record struct JumpShape(double Bandwidth, double Saturation, double Penalty);
 
 /// <summary>How s is made from the decoder norms: spec 2.3.</summary>
 public enum CodeNormKind

@@ -1,3 +1,5 @@
+using Diffract.Compute.Buffers;
+
 namespace Diffract.Compute.Kernels;
 
 /// <summary>Which pre-activations become active.</summary>
@@ -11,6 +13,9 @@ public enum SelectionRule
 
     /// <summary>Every pair with p &gt; 0 and q = p·s &gt; <see cref="Selection.Threshold"/>, strictly (inference of BatchTopK).</summary>
     Threshold,
+
+    /// <summary>Every pair with p &gt; 0 and q = p·s &gt; <see cref="Selection.Threshold_L"/> of its latent (from 0), strictly (JumpReLU).</summary>
+    ThresholdEach,
 }
 
 /// <summary>A selection rule with its parameter.</summary>
@@ -23,5 +28,10 @@ public readonly record struct Selection(SelectionRule Rule, int Count = 0, float
 
     public static Selection BatchTopK(int count) => new(SelectionRule.BatchTopK, count);
 
+    /// <summary>[1, L], from 0, for <see cref="SelectionRule.ThresholdEach"/>, in scaled units.</summary>
+    public Matrix? Threshold_L { get; init; }
+
     public static Selection Above(float threshold) => new(SelectionRule.Threshold, 0, threshold);
+
+    public static Selection AboveEach(Matrix threshold_L) => new(SelectionRule.ThresholdEach) { Threshold_L = threshold_L };
 }

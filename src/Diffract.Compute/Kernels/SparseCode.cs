@@ -9,6 +9,8 @@ namespace Diffract.Compute.Kernels;
 /// </summary>
 public sealed class SparseCode : IDisposable
 {
+    HostBuffer? _pairInput;
+
     /// <param name="tokens">Most tokens B of a batch.</param>
     /// <param name="latents">Size of the dictionary L.</param>
     /// <param name="pairs">Pairs to make room for at first.</param>
@@ -46,6 +48,9 @@ public sealed class SparseCode : IDisposable
 
     /// <summary>[pairs] float32: dLoss/df of each pair, latent-major; written by CodeGradient.</summary>
     public HostBuffer PairGradient { get; private set; } = null!;
+
+    /// <summary>[pairs] float32: p of each pair before a gate, latent-major; made when a gate first asks for it, written by JumpGate.</summary>
+    public HostBuffer PairInput => _pairInput ??= new HostBuffer(ElementType.Float32, Capacity);
 
     /// <summary>[B + 1] int32: entries of token b are TokenStart[b] .. TokenStart[b + 1] - 1.</summary>
     public HostBuffer TokenStart { get; }
@@ -88,6 +93,8 @@ public sealed class SparseCode : IDisposable
 
     void Release()
     {
+        _pairInput?.Dispose();
+        _pairInput = null;
         PairToken?.Dispose();
         PairValue?.Dispose();
         PairGradient?.Dispose();

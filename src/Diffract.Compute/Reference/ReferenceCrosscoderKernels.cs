@@ -9,6 +9,11 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
     public void EncodeSelect(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, Selection selection, SparseCode code)
     {
         CheckEncoder(nameof(EncodeSelect), acts_BE, wEnc_LE, bEnc_L, code.Latents);
+        ShapeException.Check(
+            selection.Rule != SelectionRule.ThresholdEach || selection.Threshold_L?.Columns == code.Latents,
+            nameof(EncodeSelect),
+            "a threshold for each latent",
+            $"{selection.Threshold_L} for {code.Latents} latents");
         List<Pair> pairs = [];
         for (int j = 0; j < wEnc_LE.Rows; j++)
         {
@@ -16,7 +21,14 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
             {
                 float p = Preactivation(acts_BE.Row(b), wEnc_LE.Row(j), bEnc_L.Row(0)[j]);
                 float q = p * scale_L.Row(0)[j];
-                if (p > 0 && (selection.Rule != SelectionRule.Threshold || q > selection.Threshold) && (selection.Rule != SelectionRule.BatchTopK || q > 0))
+                bool active = selection.Rule switch
+                {
+                    SelectionRule.Threshold => q > selection.Threshold,
+                    SelectionRule.ThresholdEach => q > Math.Max(0, selection.Threshold_L!.Value.Row(0)[j]),
+                    SelectionRule.BatchTopK => q > 0,
+                    _ => true,
+                };
+                if (p > 0 && active)
                 {
                     pairs.Add(new Pair(j, b, p, q));
                 }

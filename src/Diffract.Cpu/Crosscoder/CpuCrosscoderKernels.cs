@@ -17,6 +17,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
     readonly DenseCode _dense;
     readonly Residuals _residuals;
     readonly UpdateLatents _update;
+    readonly JumpReLU _jump;
 
     public CpuCrosscoderKernels(CpuPath path, WorkerPool pool, MatrixProduct product)
     {
@@ -28,12 +29,18 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _dense = new DenseCode(pool, product);
         _residuals = new Residuals(pool);
         _update = new UpdateLatents(pool);
+        _jump = new JumpReLU(pool);
     }
 
     public void EncodeSelect(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, Selection selection, SparseCode code)
     {
         CheckEncoder("EncodeSelect", acts_BE, wEnc_LE, bEnc_L, scale_L);
         CheckRoom("EncodeSelect", acts_BE, wEnc_LE, code);
+        if (selection.Rule == SelectionRule.ThresholdEach)
+        {
+            CheckEach("EncodeSelect", selection.Threshold_L ?? default, code);
+        }
+
         _encode.Run(acts_BE, wEnc_LE, bEnc_L, scale_L, selection, code);
     }
 
@@ -169,6 +176,23 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         Crosscoder.CodeGradient.Sums(_pool, code, sum_L);
     }
 
+    public void JumpGate(SparseCode code, Matrix scale_L, Matrix threshold_L)
+    {
+        CheckEach("JumpGate", scale_L, code);
+        CheckEach("JumpGate", threshold_L, code);
+        _jump.Gate(code, scale_L, threshold_L);
+    }
+
+    public JumpSums JumpGradient(SparseCode code, Matrix scale_L, Matrix threshold_L, in JumpShape jump, Matrix gThreshold_L, Matrix gScale_L)
+    {
+        foreach (Matrix each_L in (ReadOnlySpan<Matrix>)[scale_L, threshold_L, gThreshold_L, gScale_L])
+        {
+            CheckEach("JumpGradient", each_L, code);
+        }
+
+        return _jump.Gradient(code, scale_L, threshold_L, jump, gThreshold_L, gScale_L);
+    }
+
     public void Dispose()
     {
         _orders.Dispose();
@@ -177,6 +201,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _dense.Dispose();
         _residuals.Dispose();
         _update.Dispose();
+        _jump.Dispose();
     }
 
     static void CheckEncoder(string operation, Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L)
@@ -216,6 +241,14 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         if (bDec_E is { } bias && bias.Columns != recon_BE.Columns)
         {
             throw new ShapeException(operation, "one bias for each column", $"{bias} for {recon_BE}");
+        }
+    }
+
+    static void CheckEach(string operation, Matrix each_L, SparseCode code)
+    {
+        if (each_L.Buffer is null || each_L.Columns != code.Latents)
+        {
+            throw new ShapeException(operation, "one number for each latent, [1, L]", $"{(each_L.Buffer is null ? "none" : each_L.ToString())} for {code.Latents} latents");
         }
     }
 

@@ -55,6 +55,12 @@ sealed unsafe class EncodeSelect : IDisposable
         {
             SelectLargest(ref job, selection.Count, code);
         }
+        else if (selection.Rule == SelectionRule.ThresholdEach)
+        {
+            job.FloorEach = selection.Threshold_L!.Value.Floats;
+            Find(ref job, 0, stride: 1);
+            _topK.KeepAll(job.View(), code);
+        }
         else
         {
             // q > T ≥ 0 is q ≥ the next float; below 0, and for Positive, what counts is p > 0.
@@ -229,7 +235,8 @@ sealed unsafe class EncodeSelect : IDisposable
         {
             found->Reserve(job->Tokens);
             float scale = job->Unscaled ? 1 : job->Scale[first + j];
-            job->Counts[first + j] = Scan(z + j * width, job->Tokens, scale, job->Floor, found->Tokens + found->Count, found->Values + found->Count);
+            float floor = job->FloorEach == null ? job->Floor : MathF.BitIncrement(Math.Max(0, job->FloorEach[first + j]));
+            job->Counts[first + j] = Scan(z + j * width, job->Tokens, scale, floor, found->Tokens + found->Count, found->Values + found->Count);
             found->Count += job->Counts[first + j];
         }
     }
@@ -315,6 +322,9 @@ sealed unsafe class EncodeSelect : IDisposable
         public int Blocks;
         public int Stride;
         public float Floor;
+
+        /// <summary>[L]: what a pair's q must exceed, in place of the floor; null when one floor serves all.</summary>
+        public float* FloorEach;
         public int* Counts;
         public Place* Places;
         public Found* Found;

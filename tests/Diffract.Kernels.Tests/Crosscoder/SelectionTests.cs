@@ -132,6 +132,7 @@ public sealed class SelectionTests
         Assert.Throws<ShapeException>(() => Encode(backend.Crosscoder, given, given.Acts_BE, Selection.Positive, small));
         using SparseCode code = given.NewCode();
         Assert.Throws<ShapeException>(() => Encode(backend.Crosscoder, given, given.Acts_BE.SliceColumns(0, 5), Selection.Positive, code));
+        Assert.Throws<ShapeException>(() => Encode(backend.Crosscoder, given, given.Acts_BE, Selection.AboveEach(Matrix.Host(1, 5)), code));
     }
 
     static void Encode(ICrosscoderKernels kernels, CrosscoderCase given, Matrix acts_BE, Selection selection, SparseCode code)
@@ -144,6 +145,13 @@ public sealed class SelectionTests
         yield return Selection.Above(-1);
         yield return Selection.Above(0.75f);
         yield return Selection.Above(1e9f);
+        Matrix threshold_L = Matrix.Host(1, latents);
+        for (int j = 0; j < latents; j++)
+        {
+            threshold_L.Row(0)[j] = j % 7 / 4f;
+        }
+
+        yield return Selection.AboveEach(threshold_L);
         foreach (int count in new[] { 1, tokens, 3 * tokens, tokens * latents / 3 })
         {
             yield return Selection.BatchTopK(count);
