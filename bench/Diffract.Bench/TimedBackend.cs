@@ -46,6 +46,13 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
         Add(nameof(EncodeSelect), start);
     }
 
+    public void EncodeSelectByModel(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix norms_LM, int[] modelOffsets, ReadOnlySpan<Selection> byModel, SparseCode code)
+    {
+        long start = Stopwatch.GetTimestamp();
+        _kernels.EncodeSelectByModel(acts_BE, wEnc_LE, bEnc_L, norms_LM, modelOffsets, byModel, code);
+        Add(nameof(EncodeSelectByModel), start);
+    }
+
     public void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL)
     {
         long start = Stopwatch.GetTimestamp();
@@ -109,6 +116,20 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
         long start = Stopwatch.GetTimestamp();
         _kernels.ColumnSums(grad_BE, sum_E);
         Add(nameof(ColumnSums), start);
+    }
+
+    public void CentreGradient(ReadOnlySpan<LatentTerm> terms, Matrix wEnc_LE, Matrix sum_E)
+    {
+        long start = Stopwatch.GetTimestamp();
+        _kernels.CentreGradient(terms, wEnc_LE, sum_E);
+        Add(nameof(CentreGradient), start);
+    }
+
+    public void Affine(Matrix source_BE, Matrix? before_E, Matrix? factor_E, Matrix? after_E, Matrix target_BE)
+    {
+        long start = Stopwatch.GetTimestamp();
+        _kernels.Affine(source_BE, before_E, factor_E, after_E, target_BE);
+        Add(nameof(Affine), start);
     }
 
     public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)

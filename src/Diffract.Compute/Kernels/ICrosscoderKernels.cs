@@ -21,6 +21,19 @@ public interface ICrosscoderKernels
     /// <param name="code">Written: tokens, pairs, both orders, <see cref="SparseCode.SmallestScaled"/>.</param>
     void EncodeSelect(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, Selection selection, SparseCode code);
 
+    /// <summary>
+    /// The decoupled code: p as in <see cref="EncodeSelect"/>, q_bjm = p_bj·‖d_jm‖ selected for each model by its own rule. The code holds the pairs that are active in any model,
+    /// with <see cref="SparseCode.PairModels"/> saying in which, and <see cref="SparseCode.SmallestByModel"/>.
+    /// </summary>
+    /// <param name="acts_BE">[B, E].</param>
+    /// <param name="wEnc_LE">[L, E].</param>
+    /// <param name="bEnc_L">[1, L].</param>
+    /// <param name="norms_LM">[L, M]: decoder norms by model.</param>
+    /// <param name="modelOffsets">[M + 1]; kept by the code, for what reads it.</param>
+    /// <param name="byModel">[M]: rule and parameter of each model.</param>
+    /// <param name="code">Written.</param>
+    void EncodeSelectByModel(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix norms_LM, int[] modelOffsets, ReadOnlySpan<Selection> byModel, SparseCode code);
+
     /// <summary>code_BL = ReLU(acts_BE · wEnc_LEᵀ + bEnc_L). Rows of <paramref name="wEnc_LE"/> may be any subset of latents.</summary>
     void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL);
 
@@ -30,7 +43,9 @@ public interface ICrosscoderKernels
     /// </summary>
     void SelectDead(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, ReadOnlySpan<int> latents, int perToken, SparseCode code);
 
-    /// <summary>recon_b = Σ_j f_bj wDec_j + bDec over the active pairs; <paramref name="bDec_E"/> null leaves the bias out.</summary>
+    /// <summary>
+    /// recon_b = Σ_j f_bj wDec_j + bDec over the active pairs, in a decoupled code over the models in which a pair is active; <paramref name="bDec_E"/> null leaves the bias out.
+    /// </summary>
     void Decode(SparseCode code, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE);
 
     /// <summary>recon_BE = code_BL · wDec_LE + bDec_E.</summary>
@@ -56,7 +71,7 @@ public interface ICrosscoderKernels
     (double Squared, double Denominator) AuxResidual(Matrix residual_BE, Matrix auxRecon_BE, double alpha, Matrix grad_BE);
 
     /// <summary>
-    /// dLoss/df_bj = ⟨grad_b, wDec_j⟩ + penalty·s_j into <see cref="SparseCode.PairGradient"/>. Penalty is mu/B for L1, else 0.
+    /// dLoss/df_bj = ⟨grad_b, wDec_j⟩ + penalty·s_j into <see cref="SparseCode.PairGradient"/>, the product over the models in which the pair is active. Penalty is mu/B for L1, else 0.
     /// </summary>
     void CodeGradient(SparseCode code, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty);
 
@@ -67,18 +82,29 @@ public interface ICrosscoderKernels
     void ColumnSums(Matrix grad_BE, Matrix sum_E);
 
     /// <summary>
-    /// Sum of squares of all gradients of wEnc, wDec and bEnc that <see cref="UpdateLatents"/> would apply before clipping. Zero-gradient rows add nothing.
+    /// sum_E −= Σ_j (Σ_terms Σ_b γ_bj) wEnc_j, in double, then rounded: what flows through the encoder into a bias that is subtracted from its input (spec 2.5).
+    /// </summary>
+    void CentreGradient(ReadOnlySpan<LatentTerm> terms, Matrix wEnc_LE, Matrix sum_E);
+
+    /// <summary>target = (source − before)·factor + after, column by column; a null part is left out. Source and target may be one matrix.</summary>
+    void Affine(Matrix source_BE, Matrix? before_E, Matrix? factor_E, Matrix? after_E, Matrix target_BE);
+
+    /// <summary>
+    /// Sum of squares of all gradients of wEnc, wDec and bEnc that <see cref="UpdateLatents"/> would apply before clipping, masks and projection included. Zero-gradient rows add nothing.
     /// </summary>
     double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters);
 
     /// <summary>
     /// One visit per latent j. Gradients: gDec_j = Σ_terms Σ_b f_bj grad_b + Σ_m pull_jm · d_jm/‖d_jm‖ (0 at norm 0), gEnc_j = Σ_terms Σ_b γ_bj acts_b, gBias_j = Σ_terms Σ_b γ_bj;
-    /// each times <see cref="AdamStep.Clip"/>; then Adam on the three, then the decoder norms by model and the code norm s are written anew.
+    /// f_bj only of the models in which the pair is active; 0 in the columns of models that <see cref="LatentParameters.Masks"/> takes away. With <see cref="LatentParameters.UnitDecoder"/>
+    /// gDec_j loses its part along n = d_j/(‖d_j‖ + 1e-6). Each times <see cref="AdamStep.Clip"/>; then Adam on the three; with a unit decoder d_j /= ‖d_j‖ + 2⁻²³; then the
+    /// decoder norms by model and the code norm s are written anew.
     /// </summary>
     void UpdateLatents(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam);
 
     /// <summary>
-    /// The dense step's gradients: gEnc_LE = codeGrad_BLᵀ · acts_BE, gDec_LE = code_BLᵀ · grad_BE + pull·d/‖d‖, gBias_L = column sums of codeGrad_BL.
+    /// The dense step's gradients: gEnc_LE = codeGrad_BLᵀ · acts_BE, gDec_LE = code_BLᵀ · grad_BE + pull·d/‖d‖, gBias_L = column sums of codeGrad_BL; masks as in <see cref="UpdateLatents"/>,
+    /// no projection.
     /// </summary>
     void WeightGradientsDense(Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L);
 
@@ -130,21 +156,14 @@ public readonly record struct JumpSums(long Active, double Penalty);
 /// <param name="Penalty">λ: weight of the penalty of one pair (mu/B).</param>
 public readonly record struct JumpShape(double Bandwidth, double Saturation, double Penalty);
 
-/// <summary>How s is made from the decoder norms: spec 2.3.</summary>
-public enum CodeNormKind
-{
-    /// <summary>s_j = Σ_m ‖d_jm‖.</summary>
-    Crosscoder,
-
-    /// <summary>s_j = 1.</summary>
-    None,
-}
-
-/// <summary>The tensors of a crosscoder in training, with their Adam moments and norms.</summary>
+/// <summary>
+/// The tensors of a crosscoder in training, with their Adam moments and norms. <c>Pull_LM</c>: dPenalty/d‖d_jm‖ where a penalty acts on decoder norms. <c>Masks</c>: which models a latent
+/// reads and writes; null for all. <c>UnitDecoder</c>: decoder rows stay at length 1 (SAEs, spec 3.6).
+/// </summary>
 public readonly record struct LatentParameters(
     Matrix WEnc_LE, Matrix BEnc_L, Matrix WDec_LE,
     Matrix EncM_LE, Matrix EncV_LE, Matrix BiasM_L, Matrix BiasV_L, Matrix DecM_LE, Matrix DecV_LE,
-    Matrix Norms_LM, Matrix Scale_L, int[] ModelOffsets, CodeNormKind CodeNorm, Matrix? Pull_LM);
+    Matrix Norms_LM, Matrix Scale_L, int[] ModelOffsets, CodeNorm CodeNorm, Matrix? Pull_LM, LatentMasks? Masks = null, bool UnitDecoder = false);
 
 /// <summary>One source of gradients for the latents: a code with its gradient, and dLoss/dRecon of the reconstruction it decodes into.</summary>
 public readonly record struct LatentTerm(SparseCode Code, Matrix Grad_BE);

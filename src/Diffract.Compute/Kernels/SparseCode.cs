@@ -66,6 +66,36 @@ public sealed class SparseCode : IDisposable
     /// </summary>
     public float SmallestScaled { get; set; }
 
+    /// <summary>[M + 1]: the models' columns where the code is decoupled, so that a pair may be active in some models only; null where every pair is active in all.</summary>
+    public int[]? ModelOffsets { get; private set; }
+
+    /// <summary>[pairs] int32, latent-major, of a decoupled code: bit m is set where the pair is active in model m. Never 0.</summary>
+    public HostBuffer? PairModels { get; private set; }
+
+    /// <summary>[M], of a decoupled code: the smallest f·‖d_m‖ among the pairs active in each model; 0 where there is none.</summary>
+    public float[] SmallestByModel { get; private set; } = [];
+
+    /// <summary>Makes the code decoupled over these models, or whole with null. After <see cref="Reserve"/>.</summary>
+    public void Decouple(int[]? modelOffsets)
+    {
+        ModelOffsets = modelOffsets;
+        if (modelOffsets is null)
+        {
+            return;
+        }
+
+        if (PairModels is null || PairModels.Length < Capacity)
+        {
+            PairModels?.Dispose();
+            PairModels = new HostBuffer(ElementType.Int32, Capacity);
+        }
+
+        if (SmallestByModel.Length != modelOffsets.Length - 1)
+        {
+            SmallestByModel = new float[modelOffsets.Length - 1];
+        }
+    }
+
     /// <summary>Makes room for <paramref name="pairs"/> pairs; what was stored is lost.</summary>
     public void Reserve(int pairs)
     {
@@ -89,6 +119,7 @@ public sealed class SparseCode : IDisposable
         Release();
         LatentStart.Dispose();
         TokenStart.Dispose();
+        PairModels?.Dispose();
     }
 
     void Release()

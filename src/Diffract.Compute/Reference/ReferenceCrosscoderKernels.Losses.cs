@@ -84,7 +84,13 @@ public sealed partial class ReferenceCrosscoderKernels
         {
             for (int i = start[j]; i < start[j + 1]; i++)
             {
-                gradient[i] = (float)(Dot(grad_BE.Row(token[i]), wDec_LE.Row(j)) + (double)penalty * scale_L.Row(0)[j]);
+                double sum = (double)penalty * scale_L.Row(0)[j];
+                for (int e = 0; e < grad_BE.Columns; e++)
+                {
+                    sum += ActiveAt(code, i, e) ? (double)grad_BE.Row(token[i])[e] * wDec_LE.Row(j)[e] : 0;
+                }
+
+                gradient[i] = (float)sum;
             }
         }
     }
@@ -113,6 +119,40 @@ public sealed partial class ReferenceCrosscoderKernels
             }
 
             sum_E.Row(0)[e] = (float)sum;
+        }
+    }
+
+    public void CentreGradient(ReadOnlySpan<LatentTerm> terms, Matrix wEnc_LE, Matrix sum_E)
+    {
+        for (int e = 0; e < sum_E.Columns; e++)
+        {
+            double sum = sum_E.Row(0)[e];
+            foreach (LatentTerm term in terms)
+            {
+                for (int j = 0; j < wEnc_LE.Rows; j++)
+                {
+                    for (int i = term.Code.LatentStart.Span<int>()[j]; i < term.Code.LatentStart.Span<int>()[j + 1]; i++)
+                    {
+                        sum -= (double)term.Code.PairGradient.Span<float>()[i] * wEnc_LE.Row(j)[e];
+                    }
+                }
+            }
+
+            sum_E.Row(0)[e] = (float)sum;
+        }
+    }
+
+    public void Affine(Matrix source_BE, Matrix? before_E, Matrix? factor_E, Matrix? after_E, Matrix target_BE)
+    {
+        for (int b = 0; b < source_BE.Rows; b++)
+        {
+            for (int e = 0; e < source_BE.Columns; e++)
+            {
+                double before = before_E is { } shift ? shift.Row(0)[e] : 0;
+                double factor = factor_E is { } scale ? scale.Row(0)[e] : 1;
+                double after = after_E is { } add ? add.Row(0)[e] : 0;
+                target_BE.Row(b)[e] = (float)((source_BE.Row(b)[e] - before) * factor + after);
+            }
         }
     }
 

@@ -35,6 +35,15 @@ public sealed partial class ReferenceCrosscoderKernels
                 Adam(ref parameters.WEnc_LE.Row(j)[e], g.Enc_E[e], ref parameters.EncM_LE.Row(j)[e], ref parameters.EncV_LE.Row(j)[e], adam);
                 Adam(ref parameters.WDec_LE.Row(j)[e], g.Dec_E[e], ref parameters.DecM_LE.Row(j)[e], ref parameters.DecV_LE.Row(j)[e], adam);
             }
+
+            if (parameters.UnitDecoder)
+            {
+                double length = Math.Sqrt(Dot(parameters.WDec_LE.Row(j), parameters.WDec_LE.Row(j))) + float.BitIncrement(1) - 1;
+                for (int e = 0; e < acts_BE.Columns; e++)
+                {
+                    parameters.WDec_LE.Row(j)[e] = (float)(parameters.WDec_LE.Row(j)[e] / length);
+                }
+            }
         }
 
         DecoderNorms(parameters);
@@ -61,8 +70,9 @@ public sealed partial class ReferenceCrosscoderKernels
                     dec += (double)code_BL.Row(b)[j] * grad_BE.Row(b)[e];
                 }
 
-                gEnc_LE.Row(j)[e] = (float)enc;
-                gDec_LE.Row(j)[e] = (float)dec;
+                int model = ModelOf(parameters.ModelOffsets, e);
+                gEnc_LE.Row(j)[e] = parameters.Masks?.Reads(j, model) ?? true ? (float)enc : 0;
+                gDec_LE.Row(j)[e] = parameters.Masks?.Writes(j, model) ?? true ? (float)dec : 0;
             }
         }
     }
@@ -83,16 +93,21 @@ public sealed partial class ReferenceCrosscoderKernels
         for (int j = 0; j < parameters.WDec_LE.Rows; j++)
         {
             double sum = 0;
+            double squares = 0;
             for (int m = 0; m < parameters.ModelOffsets.Length - 1; m++)
             {
                 double norm = DecoderNorm(parameters, j, m);
                 parameters.Norms_LM.Row(j)[m] = (float)norm;
                 sum += norm;
+                squares += norm * norm;
             }
 
-            parameters.Scale_L.Row(0)[j] = parameters.CodeNorm switch
+            CodeNorm norms = parameters.CodeNorm;
+            parameters.Scale_L.Row(0)[j] = norms.Kind switch
             {
-                CodeNormKind.Crosscoder => (float)sum,
+                CodeNormKind.Crosscoder or CodeNormKind.Decoupled => (float)sum,
+                CodeNormKind.Sae => (float)Math.Sqrt(squares),
+                CodeNormKind.Mixed => (float)(norms.AlphaSae * Math.Sqrt(squares) + norms.AlphaCc * sum),
                 CodeNormKind.None => 1,
                 _ => throw new ArgumentOutOfRangeException(nameof(parameters), parameters.CodeNorm, "unknown code norm"),
             };
@@ -124,7 +139,7 @@ public sealed partial class ReferenceCrosscoderKernels
             return 0;
         }
 
-        int model = Array.FindLastIndex(parameters.ModelOffsets, o => o <= column);
+        int model = ModelOf(parameters.ModelOffsets, column);
         double norm = DecoderNorm(parameters, latent, model);
         return norm > 0 ? pull_LM.Row(latent)[model] * (double)parameters.WDec_LE.Row(latent)[column] / norm : 0;
     }
@@ -162,9 +177,46 @@ public sealed partial class ReferenceCrosscoderKernels
                     for (int e = 0; e < Enc_E.Length; e++)
                     {
                         Enc_E[e] += gamma * acts_E[e];
-                        Dec_E[e] += f * grad_E[e];
+                        Dec_E[e] += ActiveAt(code, i, e) ? f * grad_E[e] : 0;
                     }
                 }
+            }
+
+            Mask(parameters, latent);
+            if (parameters.UnitDecoder)
+            {
+                Project(parameters.WDec_LE.Row(latent));
+            }
+        }
+
+        void Mask(in LatentParameters parameters, int latent)
+        {
+            if (parameters.Masks is not { } masks)
+            {
+                return;
+            }
+
+            for (int e = 0; e < Enc_E.Length; e++)
+            {
+                int model = ModelOf(parameters.ModelOffsets, e);
+                Enc_E[e] = masks.Reads(latent, model) ? Enc_E[e] : 0;
+                Dec_E[e] = masks.Writes(latent, model) ? Dec_E[e] : 0;
+            }
+        }
+
+        /// <summary>g -= ⟨g, n⟩n with n = d/(‖d‖ + 1e-6).</summary>
+        void Project(ReadOnlySpan<float> d)
+        {
+            double length = Math.Sqrt(Dot(d, d)) + 1e-6;
+            double along = 0;
+            for (int e = 0; e < d.Length; e++)
+            {
+                along += Dec_E[e] * d[e] / length;
+            }
+
+            for (int e = 0; e < d.Length; e++)
+            {
+                Dec_E[e] -= along * d[e] / length;
             }
         }
     }

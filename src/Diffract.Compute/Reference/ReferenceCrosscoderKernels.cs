@@ -43,6 +43,50 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
         Store(pairs, acts_BE.Rows, code);
     }
 
+    public void EncodeSelectByModel(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix norms_LM, int[] modelOffsets, ReadOnlySpan<Selection> byModel, SparseCode code)
+    {
+        ShapeException.Check(
+            norms_LM.Rows == wEnc_LE.Rows && norms_LM.Columns == byModel.Length && modelOffsets.Length == byModel.Length + 1,
+            nameof(EncodeSelectByModel),
+            "norms [L, M], offsets [M + 1], a rule for each model",
+            $"norms {norms_LM}, {modelOffsets.Length} offsets, {byModel.Length} rules");
+        Dictionary<(int Latent, int Token), (float P, int Models)> active = [];
+        float[] smallest = new float[byModel.Length];
+        for (int m = 0; m < byModel.Length; m++)
+        {
+            Matrix scale_L = Matrix.Host(1, wEnc_LE.Rows);
+            for (int j = 0; j < wEnc_LE.Rows; j++)
+            {
+                scale_L.Row(0)[j] = norms_LM.Row(j)[m];
+            }
+
+            EncodeSelect(acts_BE, wEnc_LE, bEnc_L, scale_L, byModel[m], code);
+            smallest[m] = code.SmallestScaled;
+            for (int j = 0; j < code.Latents; j++)
+            {
+                for (int i = code.LatentStart.Span<int>()[j]; i < code.LatentStart.Span<int>()[j + 1]; i++)
+                {
+                    (int, int) pair = (j, code.PairToken.Span<int>()[i]);
+                    active[pair] = (code.PairValue.Span<float>()[i], active.GetValueOrDefault(pair).Models | 1 << m);
+                }
+            }
+
+            scale_L.Buffer.Dispose();
+        }
+
+        Store([.. active.Select(a => new Pair(a.Key.Latent, a.Key.Token, a.Value.P, 0))], acts_BE.Rows, code);
+        code.Decouple(modelOffsets);
+        smallest.CopyTo(code.SmallestByModel, 0);
+        code.SmallestScaled = smallest.Min();
+        for (int j = 0; j < code.Latents; j++)
+        {
+            for (int i = code.LatentStart.Span<int>()[j]; i < code.LatentStart.Span<int>()[j + 1]; i++)
+            {
+                code.PairModels!.Span<int>()[i] = active[(j, code.PairToken.Span<int>()[i])].Models;
+            }
+        }
+    }
+
     public void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL)
     {
         CheckEncoder(nameof(EncodeDense), acts_BE, wEnc_LE, bEnc_L, code_BL.Columns);
@@ -93,7 +137,7 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
                 double sum = bDec_E is { } bias ? bias.Row(0)[e] : 0;
                 for (int i = start[b]; i < start[b + 1]; i++)
                 {
-                    sum += (double)value[pair[i]] * wDec_LE.Row(latent[i])[e];
+                    sum += ActiveAt(code, pair[i], e) ? (double)value[pair[i]] * wDec_LE.Row(latent[i])[e] : 0;
                 }
 
                 recon_BE.Row(b)[e] = (float)sum;
@@ -139,6 +183,12 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
         }
     }
 
+    /// <summary>True where a pair is active in the model that a column belongs to.</summary>
+    static bool ActiveAt(SparseCode code, int pair, int column)
+        => code.ModelOffsets is not { } offsets || (code.PairModels!.Span<int>()[pair] >> ModelOf(offsets, column) & 1) != 0;
+
+    static int ModelOf(int[] offsets, int column) => Array.FindLastIndex(offsets, o => o <= column);
+
     /// <summary>p = ReLU(⟨acts, wEnc⟩ + bEnc); NaN counts as 0.</summary>
     static float Preactivation(ReadOnlySpan<float> acts_E, ReadOnlySpan<float> wEnc_E, float bias)
     {
@@ -163,6 +213,7 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
         ShapeException.Check(tokens <= code.MaxTokens, nameof(EncodeSelect), "a batch no larger than the code's", $"{tokens} tokens for {code.MaxTokens}");
         Pair[] byLatent = [.. pairs.OrderBy(x => x.Latent).ThenBy(x => x.Token)];
         code.Reserve(byLatent.Length);
+        code.Decouple(null);
         code.Tokens = tokens;
         code.Pairs = byLatent.Length;
         code.SmallestScaled = byLatent.Length == 0 ? 0 : byLatent.Min(x => x.Q);

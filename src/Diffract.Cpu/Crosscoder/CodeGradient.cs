@@ -8,6 +8,7 @@ namespace Diffract.Cpu.Crosscoder;
 static unsafe class CodeGradient
 {
     const int LatentsPerTask = 16;
+    const int ColumnsPerTask = 64;
 
     public static void Run(WorkerPool pool, SparseCode code, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty)
     {
@@ -33,6 +34,55 @@ static unsafe class CodeGradient
     {
         Job job = new() { Latents = code.Latents, Start = code.LatentStart.Ints, Gradient = code.PairValue.Floats, Scale = sum_L.Floats };
         pool.Run((code.Latents + 511) / 512, &Sum, &job);
+    }
+
+    /// <summary>sum_E -= Σ_j (Σ_terms Σ_b γ_bj) wEnc_j: each column in double, latents in their order.</summary>
+    public static void Centre(WorkerPool pool, ReadOnlySpan<LatentTerm> terms, Matrix wEnc_LE, Matrix sum_E, Matrix gamma_L)
+    {
+        Span<float> gamma = gamma_L.Row(0);
+        for (int j = 0; j < gamma.Length; j++)
+        {
+            double sum = 0;
+            foreach (LatentTerm term in terms)
+            {
+                int* start = term.Code.LatentStart.Ints;
+                for (int i = start[j]; i < start[j + 1]; i++)
+                {
+                    sum += term.Code.PairGradient.Floats[i];
+                }
+            }
+
+            gamma[j] = (float)sum;
+        }
+
+        Job job = new() { Latents = wEnc_LE.Rows, W = wEnc_LE.Floats, WStride = wEnc_LE.Stride, Width = sum_E.Columns, Grad = sum_E.Floats, Gradient = gamma_L.Floats };
+        pool.Run((sum_E.Columns + ColumnsPerTask - 1) / ColumnsPerTask, &CentreColumns, &job);
+    }
+
+    static void CentreColumns(void* state, int task, int worker)
+    {
+        Job* job = (Job*)state;
+        double* sums = stackalloc double[ColumnsPerTask];
+        int first = task * ColumnsPerTask, columns = Math.Min(ColumnsPerTask, job->Width - first);
+        for (int c = 0; c < columns; c++)
+        {
+            sums[c] = job->Grad[first + c];
+        }
+
+        for (int j = 0; j < job->Latents; j++)
+        {
+            float* w = job->W + j * job->WStride + first;
+            double gamma = job->Gradient[j];
+            for (int c = 0; gamma != 0 && c < columns; c++)
+            {
+                sums[c] -= gamma * w[c];
+            }
+        }
+
+        for (int c = 0; c < columns; c++)
+        {
+            job->Grad[first + c] = (float)sums[c];
+        }
     }
 
     static void Dots(void* state, int task, int worker)

@@ -18,6 +18,8 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
     readonly Residuals _residuals;
     readonly UpdateLatents _update;
     readonly JumpReLU _jump;
+    readonly ByModel _byModel;
+    HostBuffer _gamma = new(ElementType.Float32, 16);
 
     public CpuCrosscoderKernels(CpuPath path, WorkerPool pool, MatrixProduct product)
     {
@@ -30,6 +32,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _residuals = new Residuals(pool);
         _update = new UpdateLatents(pool);
         _jump = new JumpReLU(pool);
+        _byModel = new ByModel(_encode, _orders);
     }
 
     public void EncodeSelect(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, Selection selection, SparseCode code)
@@ -41,7 +44,20 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
             CheckEach("EncodeSelect", selection.Threshold_L ?? default, code);
         }
 
+        code.Decouple(null);
         _encode.Run(acts_BE, wEnc_LE, bEnc_L, scale_L, selection, code);
+    }
+
+    public void EncodeSelectByModel(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix norms_LM, int[] modelOffsets, ReadOnlySpan<Selection> byModel, SparseCode code)
+    {
+        CheckEncoder("EncodeSelectByModel", acts_BE, wEnc_LE, bEnc_L, bEnc_L);
+        CheckRoom("EncodeSelectByModel", acts_BE, wEnc_LE, code);
+        if (norms_LM.Rows != wEnc_LE.Rows || norms_LM.Columns != byModel.Length || modelOffsets.Length != byModel.Length + 1 || byModel.Length > LatentMasks.MostModels)
+        {
+            throw new ShapeException("EncodeSelectByModel", "norms [L, M], offsets [M + 1], a rule for each model", $"{norms_LM}, {modelOffsets.Length} offsets, {byModel.Length} rules");
+        }
+
+        _byModel.Encode(acts_BE, wEnc_LE, bEnc_L, norms_LM, modelOffsets, byModel, code);
     }
 
     public void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL)
@@ -55,6 +71,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
     {
         CheckEncoder("SelectDead", acts_BE, wEnc_LE, bEnc_L, scale_L);
         CheckRoom("SelectDead", acts_BE, wEnc_LE, code);
+        code.Decouple(null);
         _dead.Run(acts_BE, wEnc_LE, bEnc_L, scale_L, latents, perToken, code);
     }
 
@@ -67,6 +84,12 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         }
 
         CheckBias("Decode", bDec_E, recon_BE);
+        if (code.ModelOffsets is not null)
+        {
+            ByModel.Decode(_pool, code, wDec_LE, bDec_E, recon_BE);
+            return;
+        }
+
         Crosscoder.Decode.Run(_pool, code, wDec_LE, bDec_E, recon_BE);
     }
 
@@ -104,6 +127,12 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
             throw new ShapeException("CodeGradient", "code [B, L], grad [B, E], wDec [L, E], s [1, L]", $"[{code.Tokens}, {code.Latents}], {grad_BE}, {wDec_LE}, {scale_L}");
         }
 
+        if (code.ModelOffsets is not null)
+        {
+            ByModel.CodeGradient(_pool, code, grad_BE, wDec_LE, scale_L, penalty);
+            return;
+        }
+
         Crosscoder.CodeGradient.Run(_pool, code, grad_BE, wDec_LE, scale_L, penalty);
     }
 
@@ -129,6 +158,28 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _residuals.ColumnSums(grad_BE, sum_E);
     }
 
+    public void CentreGradient(ReadOnlySpan<LatentTerm> terms, Matrix wEnc_LE, Matrix sum_E)
+    {
+        if (!(sum_E.Rows == 1 && sum_E.Columns == wEnc_LE.Columns))
+        {
+            throw new ShapeException("CentreGradient", "one sum for each column", $"{sum_E} for {wEnc_LE}");
+        }
+
+        Matrix gamma_L = new(Scratch.Grow(ref _gamma, wEnc_LE.Rows), 1, wEnc_LE.Rows, wEnc_LE.Rows);
+        Crosscoder.CodeGradient.Centre(_pool, terms, wEnc_LE, sum_E, gamma_L);
+    }
+
+    public void Affine(Matrix source_BE, Matrix? before_E, Matrix? factor_E, Matrix? after_E, Matrix target_BE)
+    {
+        CheckSame("Affine", source_BE, target_BE);
+        foreach (Matrix? part_E in (ReadOnlySpan<Matrix?>)[before_E, factor_E, after_E])
+        {
+            CheckBias("Affine", part_E, source_BE);
+        }
+
+        _residuals.Affine(source_BE, before_E, factor_E, after_E, target_BE);
+    }
+
     public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
     {
         CheckTerms("GradientSquares", terms, acts_BE, parameters);
@@ -151,6 +202,11 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         if (parameters.Pull_LM is not null)
         {
             _update.AddPull(parameters, gDec_LE);
+        }
+
+        if (parameters.Masks is not null)
+        {
+            _update.Mask(parameters, gEnc_LE, gDec_LE);
         }
     }
 
@@ -202,6 +258,8 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _residuals.Dispose();
         _update.Dispose();
         _jump.Dispose();
+        _byModel.Dispose();
+        _gamma.Dispose();
     }
 
     static void CheckEncoder(string operation, Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L)

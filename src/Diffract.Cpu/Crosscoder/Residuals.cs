@@ -93,6 +93,41 @@ sealed unsafe class Residuals(WorkerPool pool) : IDisposable
         return (squared, denominator);
     }
 
+    /// <summary>target = (source - before)·factor + after; null parts are left out.</summary>
+    public void Affine(Matrix source_BE, Matrix? before_E, Matrix? factor_E, Matrix? after_E, Matrix target_BE)
+    {
+        AffineJob job = new()
+        {
+            Source = source_BE.Floats,
+            SourceStride = source_BE.Stride,
+            Before = before_E is { } before ? before.Floats : null,
+            Factor = factor_E is { } factor ? factor.Floats : null,
+            After = after_E is { } after ? after.Floats : null,
+            Target = target_BE.Floats,
+            TargetStride = target_BE.Stride,
+            Rows = source_BE.Rows,
+            Columns = source_BE.Columns,
+        };
+        pool.Run((job.Rows + TokensPerTask - 1) / TokensPerTask, &AffineRows, &job);
+    }
+
+    static void AffineRows(void* state, int task, int worker)
+    {
+        AffineJob* job = (AffineJob*)state;
+        int end = Math.Min(job->Rows, (task + 1) * TokensPerTask);
+        for (int b = task * TokensPerTask; b < end; b++)
+        {
+            float* source = job->Source + b * job->SourceStride;
+            float* target = job->Target + b * job->TargetStride;
+            for (int c = 0; c < job->Columns; c++)
+            {
+                float x = job->Before == null ? source[c] : source[c] - job->Before[c];
+                x = job->Factor == null ? x : x * job->Factor[c];
+                target[c] = job->After == null ? x : x + job->After[c];
+            }
+        }
+    }
+
     public void ColumnSums(Matrix grad_BE, Matrix sum_E)
     {
         Job job = new() { A = grad_BE.Floats, AStride = grad_BE.Stride, Rows = grad_BE.Rows, Columns = grad_BE.Columns, Grad = sum_E.Floats };
@@ -266,6 +301,19 @@ sealed unsafe class Residuals(WorkerPool pool) : IDisposable
             int first = i % cuts * ElementsPerTask;
             job->Parts[i] = RowSums.Squares(job->A + i / cuts * job->AStride + first, Math.Min(ElementsPerTask, job->Columns - first));
         }
+    }
+
+    struct AffineJob
+    {
+        public float* Source;
+        public nint SourceStride;
+        public float* Before;
+        public float* Factor;
+        public float* After;
+        public float* Target;
+        public nint TargetStride;
+        public int Rows;
+        public int Columns;
     }
 
     struct Job

@@ -77,6 +77,19 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         }
     }
 
+    /// <summary>Sets to 0 what masks take away from whole gradient matrices.</summary>
+    public void Mask(in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE)
+    {
+        fixed (int* offsets = parameters.ModelOffsets)
+        {
+            GradientShape shape = new(parameters with { UnitDecoder = false }, offsets);
+            for (int j = 0; j < gEnc_LE.Rows; j++)
+            {
+                shape.Apply(j, null, gDec_LE.Floats + (nint)j * gDec_LE.Stride, gEnc_LE.Floats + (nint)j * gEnc_LE.Stride);
+            }
+        }
+    }
+
     Job Prepare(ReadOnlySpan<LatentTerm> terms, Term* pointers, Matrix acts_BE, in LatentParameters p, int* offsets)
     {
         int width = p.WDec_LE.Columns;
@@ -92,6 +105,7 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
                 Token = code.PairToken.Ints,
                 Value = code.PairValue.Floats,
                 Gradient = code.PairGradient.Floats,
+                Active = code.ModelOffsets is null ? null : code.PairModels!.Ints,
                 Grad = terms[i].Grad_BE.Floats,
                 GradStride = terms[i].Grad_BE.Stride,
             };
@@ -109,7 +123,8 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
             Rows = _rows.Floats,
             Offsets = offsets,
             Models = p.ModelOffsets.Length - 1,
-            UnitScale = p.CodeNorm == CodeNormKind.None,
+            CodeNorm = p.CodeNorm,
+            Shape = new GradientShape(p, offsets),
             Enc = Rows.Of(p.WEnc_LE),
             EncM = Rows.Of(p.EncM_LE),
             EncV = Rows.Of(p.EncV_LE),
@@ -149,6 +164,7 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
             bool any = Gradients(job, j, gDec, gEnc, out double gBias);
             job->Adam.Row(job->Enc.At(j), any ? gEnc : null, job->EncM.At(j), job->EncV.At(j), job->Width);
             job->Adam.Row(job->Dec.At(j), any ? gDec : null, job->DecM.At(j), job->DecV.At(j), job->Width);
+            job->Shape.Renormalise(job->Dec.At(j));
             job->Adam.Single(job->Bias.Pointer + j, (float)gBias, job->BiasM.Pointer + j, job->BiasV.Pointer + j);
             Measure(job, j);
         }
@@ -166,16 +182,18 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
 
     static void Measure(Job* job, int j)
     {
-        double sum = 0;
+        double sum = 0, squares = 0;
         for (int m = 0; m < job->Models; m++)
         {
             int first = job->Offsets[m];
-            double norm = Math.Sqrt(RowSums.Squares(job->Dec.At(j) + first, job->Offsets[m + 1] - first));
+            double square = RowSums.Squares(job->Dec.At(j) + first, job->Offsets[m + 1] - first);
+            double norm = Math.Sqrt(square);
             job->Norms.At(j)[m] = (float)norm;
             sum += norm;
+            squares += square;
         }
 
-        job->Scale.Pointer[j] = job->UnitScale ? 1 : (float)sum;
+        job->Scale.Pointer[j] = (float)job->CodeNorm.Scale(sum, squares);
     }
 
     static void Pull(void* state, int task, int worker)
@@ -211,7 +229,15 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
             int first = term->Start[j], count = term->Start[j + 1] - first;
             if (count > 0)
             {
-                RowSums.Add(count, term->Token + first, term->Value + first, term->Grad, term->GradStride, job->Width, gDec);
+                if (term->Active == null)
+                {
+                    RowSums.Add(count, term->Token + first, term->Value + first, term->Grad, term->GradStride, job->Width, gDec);
+                }
+                else
+                {
+                    ByModel.Add(count, term->Token + first, term->Value + first, term->Active + first, term->Grad, term->GradStride, job->Offsets, job->Models, gDec);
+                }
+
                 RowSums.Add(count, term->Token + first, term->Gradient + first, job->Acts, job->ActsStride, job->Width, gEnc);
                 for (int i = first; i < first + count; i++)
                 {
@@ -221,6 +247,7 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         }
 
         Pull(job, j, gDec);
+        job->Shape.Apply(j, job->Dec.At(j), gDec, gEnc);
         return true;
     }
 
@@ -279,6 +306,7 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         public int* Token;
         public float* Value;
         public float* Gradient;
+        public int* Active;
         public float* Grad;
         public nint GradStride;
     }
@@ -295,7 +323,8 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         public float* Rows;
         public int* Offsets;
         public int Models;
-        public bool UnitScale;
+        public CodeNorm CodeNorm;
+        public GradientShape Shape;
         public Rows Enc, EncM, EncV, Dec, DecM, DecV, Bias, BiasM, BiasV, Norms, Scale, PullRows;
         public double* Squares;
         public Adam Adam;

@@ -7,21 +7,15 @@ public static class CodeNormIds
 {
     static readonly string[] Names = ["CROSSCODER", "SAE", "MIXED", "NONE", "DECOUPLED"];
 
-    public static long Of(CodeNormKind kind) => Array.IndexOf(Names, Name(kind)) + 1;
+    static readonly CodeNormKind[] Kinds = [CodeNormKind.Crosscoder, CodeNormKind.Sae, CodeNormKind.Mixed, CodeNormKind.None, CodeNormKind.Decoupled];
 
-    public static string Name(CodeNormKind kind) => kind == CodeNormKind.None ? "NONE" : "CROSSCODER";
+    public static long Of(CodeNormKind kind) => Array.IndexOf(Kinds, kind) + 1;
 
-    /// <summary>The code norm with this number; null for one that is not supported.</summary>
-    public static CodeNormKind? FromId(long id) => FromName(AnyName(id));
+    public static string Name(CodeNormKind kind) => Names[Array.IndexOf(Kinds, kind)];
 
-    /// <summary>The code norm with this name, in any case; null for one that is not supported.</summary>
-    public static CodeNormKind? FromName(string name) => name.ToUpperInvariant() switch
-    {
-        "CROSSCODER" => CodeNormKind.Crosscoder,
-        "NONE" => CodeNormKind.None,
-        _ => null,
-    };
+    /// <summary>The code norm with this number; null where there is none.</summary>
+    public static CodeNormKind? FromId(long id) => id >= 1 && id <= Kinds.Length ? Kinds[id - 1] : null;
 
-    /// <summary>The name of any number, supported or not.</summary>
-    public static string AnyName(long id) => id >= 1 && id <= Names.Length ? Names[id - 1] : $"number {id}";
+    /// <summary>The code norm with this name, in any case; null where there is none.</summary>
+    public static CodeNormKind? FromName(string name) => Array.IndexOf(Names, name.ToUpperInvariant()) is >= 0 and int i ? Kinds[i] : null;
 }

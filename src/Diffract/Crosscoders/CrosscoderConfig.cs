@@ -48,7 +48,7 @@ public sealed record CrosscoderConfig
     public int E => ModelOffsets[^1];
 
     /// <summary>How a latent's code is scaled for selection, penalty and statistics.</summary>
-    public CodeNormKind CodeNorm { get; init; } = CodeNormKind.Crosscoder;
+    public CodeNorm CodeNorm { get; init; } = CodeNormKind.Crosscoder;
 
     /// <summary>BatchTopK: active latents per token, on average over a batch; 1 to L.</summary>
     public int K { get; init; } = 100;

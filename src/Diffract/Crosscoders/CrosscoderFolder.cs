@@ -42,7 +42,7 @@ public static class CrosscoderFolder
     /// <param name="codeNorm">Wins over the file's code norm when given.</param>
     /// <param name="k">Wins over the file's k when given.</param>
     /// <param name="backend">Where the weights lie.</param>
-    public static Crosscoder LoadInit(string path, CrosscoderKind kind, CodeNormKind? codeNorm, int? k, IBackend backend)
+    public static Crosscoder LoadInit(string path, CrosscoderKind kind, CodeNorm? codeNorm, int? k, IBackend backend)
     {
         using SafetensorsFile file = SafetensorsFile.Open(path);
         return Load(file, PublishedTensors.FindPrefix(file, "", "init."), new JsonObject { ["dict_class"] = ClassName(kind) }, codeNorm, k, backend);
@@ -65,7 +65,7 @@ public static class CrosscoderFolder
         writer.Add("activation_std", none_E, config.Models, config.Widths[0]);
         writer.Add("activation_global_scale", one_M, config.Models);
         writer.Add("target_rms", new float[] { 1 }, []);
-        writer.Add("code_normalization_id", new long[] { CodeNormIds.Of(config.CodeNorm) }, []);
+        writer.Add("code_normalization_id", new long[] { CodeNormIds.Of(config.CodeNorm.Kind) }, []);
         if (topK)
         {
             writer.Add("k", new[] { config.K }, []);
@@ -78,7 +78,7 @@ public static class CrosscoderFolder
             ["activation_dim"] = config.Widths[0],
             ["activation_mean"] = null,
             ["activation_std"] = null,
-            ["code_normalization"] = CodeNormIds.Name(config.CodeNorm),
+            ["code_normalization"] = CodeNormIds.Name(config.CodeNorm.Kind),
             ["dict_class"] = ClassName(config.Kind),
             ["dict_size"] = config.Latents,
             ["init_with_transpose"] = init?.Transpose ?? true,
@@ -97,7 +97,7 @@ public static class CrosscoderFolder
         return seals;
     }
 
-    static Crosscoder Load(SafetensorsFile file, string? found, JsonObject config, CodeNormKind? codeNorm, int? k, IBackend backend)
+    static Crosscoder Load(SafetensorsFile file, string? found, JsonObject config, CodeNorm? codeNorm, int? k, IBackend backend)
     {
         RefuseDictionary(file, found, config);
         string prefix = found!;
@@ -152,17 +152,29 @@ public static class CrosscoderFolder
     static int ReadK(SafetensorsFile file, string prefix, JsonObject config, int latents)
         => file.Tensors.ContainsKey(prefix + "k") ? checked((int)file.Integers(prefix + "k")[0]) : config["k"] is JsonValue k ? k.GetValue<int>() : Math.Min(100, latents);
 
-    static CodeNormKind ReadCodeNorm(SafetensorsFile file, string prefix, JsonObject config)
+    static CodeNorm ReadCodeNorm(SafetensorsFile file, string prefix, JsonObject config)
     {
         if (file.Tensors.ContainsKey(prefix + "code_normalization_id"))
         {
             long id = file.Integers(prefix + "code_normalization_id")[0];
-            return CodeNormIds.FromId(id) ?? throw Unsupported(file.FilePath, $"code normalisation {CodeNormIds.AnyName(id)}");
+            return Mixed(config, CodeNormIds.FromId(id)) ?? throw Unsupported(file.FilePath, "code normalisation " + (CodeNormIds.FromId(id) is { } known ? CodeNormIds.Name(known) : $"number {id}"));
         }
 
         // Files from before the buffer call the field sparsity_loss_type; older ones had only the norm of the paper.
         string name = (config["code_normalization"] ?? config["sparsity_loss_type"])?.GetValue<string>() ?? "CROSSCODER";
-        return CodeNormIds.FromName(name) ?? throw Unsupported(file.FilePath, $"code normalisation {name}");
+        return Mixed(config, CodeNormIds.FromName(name)) ?? throw Unsupported(file.FilePath, $"code normalisation {name}");
+    }
+
+    /// <summary>With the weights of MIXED, which only the configuration knows.</summary>
+    static CodeNorm? Mixed(JsonObject config, CodeNormKind? kind)
+    {
+        double Alpha(string newer, string older, double otherwise) => (config[newer] ?? config[older])?.GetValue<double>() ?? otherwise;
+        return kind is { } known and not CodeNormKind.Decoupled
+            ? new CodeNorm(
+                known,
+                Alpha("code_normalization_alpha_sae", "sparsity_loss_alpha_sae", 1.0),
+                Alpha("code_normalization_alpha_cc", "sparsity_loss_alpha_cc", 0.1))
+            : null;
     }
 
     static void RefuseUnsupported(string folder, JsonObject config)
@@ -243,5 +255,5 @@ public static class CrosscoderFolder
     static string ClassName(CrosscoderKind kind) => kind == CrosscoderKind.BatchTopK ? "BatchTopKCrossCoder" : "CrossCoder";
 
     static DiffractException Unsupported(string path, string what)
-        => new($"{path} needs {what}, which is not supported; supported are crosscoders (CrossCoder, BatchTopKCrossCoder) on raw activations of all models with code normalisation CROSSCODER or NONE");
+        => new($"{path} needs {what}, which is not supported; supported are crosscoders (CrossCoder, BatchTopKCrossCoder) on raw activations of all models with code normalisation CROSSCODER, SAE, MIXED or NONE");
 }

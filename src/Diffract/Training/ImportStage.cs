@@ -37,7 +37,7 @@ public static class ImportStage
                 ["kind"] = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? "batchtopk" : "l1",
                 ["latents"] = crosscoder.Latents,
                 ["k"] = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? crosscoder.Config.K : null,
-                ["codeNorm"] = CodeNormIds.Name(crosscoder.Config.CodeNorm),
+                ["codeNorm"] = CodeNormIds.Name(crosscoder.Config.CodeNorm.Kind),
                 ["validationTokens"] = Preset.Demo.ValidationTokens,
             },
             Inputs =

@@ -87,7 +87,7 @@ public sealed record TrainingConfig
         ["kind"] = Crosscoder.Kind == CrosscoderKind.BatchTopK ? "batchtopk" : "l1",
         ["latents"] = Crosscoder.Latents,
         ["widths"] = new JsonArray([.. Crosscoder.Widths.Select(w => (JsonNode)w)]),
-        ["codeNorm"] = CodeNormIds.Name(Crosscoder.CodeNorm),
+        ["codeNorm"] = CodeNormIds.Name(Crosscoder.CodeNorm.Kind),
         ["k"] = Crosscoder.Kind == CrosscoderKind.BatchTopK ? Crosscoder.K : null,
         ["steps"] = Steps,
         ["batch"] = Batch,

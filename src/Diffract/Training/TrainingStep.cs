@@ -36,7 +36,7 @@ public sealed class TrainingStep : IDisposable
         _biasGrad_E = New(1, crosscoder.E);
         _sum_L = New(1, crosscoder.Latents);
         _auxCode = config.Crosscoder.Kind == CrosscoderKind.BatchTopK ? new SparseCode(config.Batch, crosscoder.Latents, config.Batch) : null;
-        bool pulls = config.Crosscoder.Kind == CrosscoderKind.L1 && config.Crosscoder.CodeNorm == CodeNormKind.Crosscoder;
+        bool pulls = config.Crosscoder.Kind == CrosscoderKind.L1 && config.Crosscoder.CodeNorm.Kind != CodeNormKind.None;
         _parameters = new LatentParameters(
             crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE,
             state.EncM_LE, state.EncV_LE, state.BiasM_L, state.BiasV_L, state.DecM_LE, state.DecV_LE,
@@ -141,7 +141,7 @@ public sealed class TrainingStep : IDisposable
         return record with { GradNorm = norm, LearningRate = rate, Dead = _state.Firing.Dead.Length };
     }
 
-    /// <summary>Losses of an L1 step, and the pull of its penalty on the decoder norms: μ/B · Σ_b f_bj for each model.</summary>
+    /// <summary>Losses of an L1 step, and the pull of its penalty on the decoder norms.</summary>
     StepRecord L1Record(ResidualSums sums, long pairs, Matrix acts_BE)
     {
         (double l2, double mse) = Means(sums, acts_BE.Rows);
@@ -151,14 +151,40 @@ public sealed class TrainingStep : IDisposable
         for (int j = 0; j < sum.Length; j++)
         {
             sparsity += (double)sum[j] * scale[j];
-            _parameters.Pull_LM?.Row(j).Fill((float)(_config.Mu * sum[j] / acts_BE.Rows));
         }
+
+        Pull(acts_BE.Rows);
 
         sparsity /= acts_BE.Rows;
         double loss = (_config.Loss == LossKind.Mse ? mse : l2) + _config.Mu * sparsity;
         RequireFinite(loss, acts_BE);
         _state.Density = Density(pairs, acts_BE.Rows);
         return new StepRecord(_state.Step, loss, l2, mse, sparsity, double.NaN, double.NaN, 0, double.NaN, double.NaN, 0, (double)pairs / acts_BE.Rows);
+    }
+
+    /// <summary>∂(μ/B · Σ_b f_bj s_j)/∂‖d_jm‖, which the update carries on to the decoder.</summary>
+    void Pull(int tokens)
+    {
+        if (_parameters.Pull_LM is not { } pull_LM)
+        {
+            return;
+        }
+
+        Span<float> sum = _sum_L.Row(0);
+        for (int j = 0; j < sum.Length; j++)
+        {
+            Span<float> norms = _crosscoder.Norms_LM.Row(j);
+            double squares = 0;
+            foreach (float norm in norms)
+            {
+                squares += (double)norm * norm;
+            }
+
+            for (int m = 0; m < norms.Length; m++)
+            {
+                pull_LM.Row(j)[m] = (float)(_config.Mu * sum[j] / tokens * _parameters.CodeNorm.Slope(norms[m], squares));
+            }
+        }
     }
 
     (double Norm, double Rate) Update(Matrix acts_BE, ReadOnlySpan<LatentTerm> terms)
