@@ -1,6 +1,4 @@
-using System.IO.MemoryMappedFiles;
 using System.Text.Json;
-using Diffract.Compute.Buffers;
 using Diffract.Runs;
 
 namespace Diffract.Formats;
@@ -9,47 +7,32 @@ namespace Diffract.Formats;
 /// A safetensors file, memory-mapped: 8 bytes of header length, a JSON header, raw little-endian data. The header is checked whole when opened:
 /// every error names the tensor.
 /// </summary>
-public sealed unsafe class SafetensorsFile : IDisposable
+public sealed unsafe class SafetensorsFile : TensorFile
 {
     const long LargestHeader = 100_000_000;
-    readonly MemoryMappedFile _file;
-    readonly MemoryMappedViewAccessor _view;
+    readonly MappedFile _file;
     readonly byte* _data;
     readonly Dictionary<string, TensorEntry> _tensors = new(StringComparer.Ordinal);
-    bool _open = true;
 
     SafetensorsFile(string path)
+        : base(path)
     {
-        FilePath = path;
-        long length = new FileInfo(path).Length;
-        if (length < 8)
-        {
-            throw Broken($"{length} bytes long, a header takes at least 8");
-        }
-
+        _file = new MappedFile(path);
         try
         {
-            _file = MemoryMappedFile.CreateFromFile(path, FileMode.Open, null, 0, MemoryMappedFileAccess.Read);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new DiffractException($"cannot open {path}: {e.Message}", inner: e);
-        }
-
-        _view = _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
-        byte* start = null;
-        _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
-        start += _view.PointerOffset;
-        try
-        {
-            long header = (long)*(ulong*)start;
-            if (header < 2 || header > LargestHeader || 8 + header > length)
+            if (_file.Length < 8)
             {
-                throw Broken($"header of {header} bytes in a file of {length}");
+                throw Broken($"{_file.Length} bytes long, a header takes at least 8");
             }
 
-            _data = start + 8 + header;
-            Read(new ReadOnlySpan<byte>(start + 8, (int)header), length - 8 - header);
+            long header = (long)*(ulong*)_file.Start;
+            if (header < 2 || header > LargestHeader || 8 + header > _file.Length)
+            {
+                throw Broken($"header of {header} bytes in a file of {_file.Length}");
+            }
+
+            _data = _file.Start + 8 + header;
+            Read(new ReadOnlySpan<byte>(_file.Start + 8, (int)header), _file.Length - 8 - header);
         }
         catch
         {
@@ -58,130 +41,16 @@ public sealed unsafe class SafetensorsFile : IDisposable
         }
     }
 
-    public string FilePath { get; }
-
     /// <summary>The header's <c>__metadata__</c>.</summary>
     public Dictionary<string, string> Metadata { get; } = new(StringComparer.Ordinal);
 
-    public IReadOnlyDictionary<string, TensorEntry> Tensors => _tensors;
+    public override IReadOnlyDictionary<string, TensorEntry> Tensors => _tensors;
 
-    public static SafetensorsFile Open(string path)
-        => File.Exists(path) ? new SafetensorsFile(path) : throw new DiffractException($"{path} does not exist");
+    public static SafetensorsFile Open(string path) => new(path);
 
-    /// <summary>The entry, or an error that lists what is there.</summary>
-    public TensorEntry this[string name] => _tensors.TryGetValue(name, out TensorEntry? entry)
-        ? entry
-        : throw new DiffractException($"{FilePath} has no tensor {name}; it has {Listing()}");
+    public override void Dispose() => _file.Dispose();
 
-    /// <summary>The tensor's bytes, in place.</summary>
-    public ReadOnlySpan<byte> Bytes(string name)
-    {
-        TensorEntry entry = this[name];
-        return new ReadOnlySpan<byte>(_data + entry.Begin, checked((int)entry.Bytes));
-    }
-
-    /// <summary>The tensor's memory as a read-only buffer of its own type (float32, bfloat16, float16, float64, int32), valid while the file is open.</summary>
-    public HostBuffer View(string name)
-    {
-        TensorEntry entry = this[name];
-        ElementType type = entry.Type switch
-        {
-            "F32" => ElementType.Float32,
-            "BF16" => ElementType.BFloat16,
-            "F16" => ElementType.Float16,
-            "F64" => ElementType.Float64,
-            "I32" => ElementType.Int32,
-            _ => throw new DiffractException($"{FilePath}: tensor {name} is {entry.Type}, wanted F32, BF16, F16, F64 or I32"),
-        };
-        return new HostBuffer(type, entry.Elements, _data + entry.Begin, this);
-    }
-
-    /// <summary>A copy as float32, widened from bf16, f16 or rounded from f64; checked against <paramref name="shape"/> when given.</summary>
-    public float[] Floats(string name, params ReadOnlySpan<long> shape)
-    {
-        TensorEntry entry = this[name];
-        CheckShape(entry, shape);
-        float[] result = new float[entry.Elements];
-        byte* p = _data + entry.Begin;
-        switch (entry.Type)
-        {
-            case "F32":
-                new ReadOnlySpan<byte>(p, checked((int)entry.Bytes)).CopyTo(System.Runtime.InteropServices.MemoryMarshal.AsBytes(result.AsSpan()));
-                break;
-            case "BF16":
-                for (long i = 0; i < entry.Elements; i++)
-                {
-                    result[i] = BFloat16.ToSingle(((ushort*)p)[i]);
-                }
-
-                break;
-            case "F16":
-                for (long i = 0; i < entry.Elements; i++)
-                {
-                    result[i] = (float)((Half*)p)[i];
-                }
-
-                break;
-            case "F64":
-                for (long i = 0; i < entry.Elements; i++)
-                {
-                    result[i] = (float)((double*)p)[i];
-                }
-
-                break;
-            default:
-                throw new DiffractException($"{FilePath}: tensor {name} is {entry.Type}, wanted F32, BF16, F16 or F64");
-        }
-
-        return result;
-    }
-
-    /// <summary>A copy as double, from any floating type.</summary>
-    public double[] Doubles(string name, params ReadOnlySpan<long> shape)
-    {
-        TensorEntry entry = this[name];
-        CheckShape(entry, shape);
-        if (entry.Type != "F64")
-        {
-            return Array.ConvertAll(Floats(name), v => (double)v);
-        }
-
-        double[] result = new double[entry.Elements];
-        Bytes(name).CopyTo(System.Runtime.InteropServices.MemoryMarshal.AsBytes(result.AsSpan()));
-        return result;
-    }
-
-    /// <summary>A copy as 64-bit integers, from I64, I32, U8 or BOOL.</summary>
-    public long[] Integers(string name, params ReadOnlySpan<long> shape)
-    {
-        TensorEntry entry = this[name];
-        CheckShape(entry, shape);
-        long[] result = new long[entry.Elements];
-        byte* p = _data + entry.Begin;
-        for (long i = 0; i < entry.Elements; i++)
-        {
-            result[i] = entry.Type switch
-            {
-                "I64" => ((long*)p)[i],
-                "I32" => ((int*)p)[i],
-                "U8" or "BOOL" => p[i],
-                _ => throw new DiffractException($"{FilePath}: tensor {name} is {entry.Type}, wanted I64, I32, U8 or BOOL"),
-            };
-        }
-
-        return result;
-    }
-
-    public void Dispose()
-    {
-        if (_open)
-        {
-            _open = false;
-            _view?.SafeMemoryMappedViewHandle.ReleasePointer();
-            _view?.Dispose();
-            _file?.Dispose();
-        }
-    }
+    protected override byte* Start(TensorEntry entry) => _data + entry.Begin;
 
     void Read(ReadOnlySpan<byte> header, long dataBytes)
     {
@@ -202,22 +71,14 @@ public sealed unsafe class SafetensorsFile : IDisposable
                 throw Broken("header is not a JSON object");
             }
 
-            foreach (JsonProperty property in document.RootElement.EnumerateObject())
+            try
             {
-                if (property.Name == "__metadata__")
-                {
-                    foreach (JsonProperty pair in property.Value.EnumerateObject())
-                    {
-                        Metadata[pair.Name] = pair.Value.ToString();
-                    }
-
-                    continue;
-                }
-
-                if (!_tensors.TryAdd(property.Name, Entry(property, dataBytes)))
-                {
-                    throw Broken($"tensor {property.Name} is listed twice");
-                }
+                ReadEntries(document.RootElement, dataBytes);
+            }
+            catch (InvalidOperationException)
+            {
+                // Half a surrogate pair in a name, metadata that are no object.
+                throw Broken("header has a name that is not Unicode, or metadata that are not texts");
             }
         }
 
@@ -234,6 +95,27 @@ public sealed unsafe class SafetensorsFile : IDisposable
         }
     }
 
+    void ReadEntries(JsonElement header, long dataBytes)
+    {
+        foreach (JsonProperty property in header.EnumerateObject())
+        {
+            if (property.Name == "__metadata__")
+            {
+                foreach (JsonProperty pair in property.Value.EnumerateObject())
+                {
+                    Metadata[pair.Name] = pair.Value.ToString();
+                }
+
+                continue;
+            }
+
+            if (!_tensors.TryAdd(property.Name, Entry(property, dataBytes)))
+            {
+                throw Broken($"tensor {property.Name} is listed twice");
+            }
+        }
+    }
+
     TensorEntry Entry(JsonProperty property, long dataBytes)
     {
         string name = property.Name;
@@ -242,7 +124,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
             string type = property.Value.GetProperty("dtype").GetString()!;
             long[] shape = [.. property.Value.GetProperty("shape").EnumerateArray().Select(v => v.GetInt64())];
             long[] offsets = [.. property.Value.GetProperty("data_offsets").EnumerateArray().Select(v => v.GetInt64())];
-            int size = ElementSize(type);
+            int size = TensorEntry.ElementSize(type);
             if (size == 0)
             {
                 throw Broken($"tensor {name} has the unknown type {type}");
@@ -283,31 +165,5 @@ public sealed unsafe class SafetensorsFile : IDisposable
         }
     }
 
-    void CheckShape(TensorEntry entry, ReadOnlySpan<long> shape)
-    {
-        if (shape.Length > 0 && !shape.SequenceEqual(entry.Shape))
-        {
-            throw new DiffractException($"{FilePath}: tensor {entry.Name} has the shape [{string.Join(", ", entry.Shape)}], wanted [{string.Join(", ", shape.ToArray())}]");
-        }
-    }
-
-    string Listing() => _tensors.Count <= 8 ? string.Join(", ", _tensors.Keys) : string.Join(", ", _tensors.Keys.Take(8)) + $", … ({_tensors.Count})";
-
     DiffractException Broken(string what) => new($"{FilePath} is not a sound safetensors file: {what}");
-
-    /// <summary>Bytes of one element of a safetensors type; 0 for an unknown one.</summary>
-    public static int ElementSize(string type) => type switch
-    {
-        "F64" or "I64" or "U64" => 8,
-        "F32" or "I32" or "U32" => 4,
-        "F16" or "BF16" or "I16" or "U16" => 2,
-        "I8" or "U8" or "BOOL" or "F8_E4M3" or "F8_E5M2" => 1,
-        _ => 0,
-    };
-}
-
-/// <summary>One tensor of a safetensors file: type as written ("F32"), shape, byte range in the data, number of elements.</summary>
-public sealed record TensorEntry(string Name, string Type, long[] Shape, long Begin, long End, long Elements)
-{
-    public long Bytes => End - Begin;
 }
