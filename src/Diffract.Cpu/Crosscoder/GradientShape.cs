@@ -1,5 +1,4 @@
 using System.Numerics;
-using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 
 namespace Diffract.Cpu.Crosscoder;

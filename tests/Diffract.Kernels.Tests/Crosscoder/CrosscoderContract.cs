@@ -176,7 +176,7 @@ public sealed class CrosscoderContract
         Check.Near(v, v2, Tolerance.Adam, "v");
     }
 
-    public static void Near(LatentParameters wanted, LatentParameters got)
+    internal static void Near(LatentParameters wanted, LatentParameters got)
     {
         Check.Near(wanted.WEnc_LE, got.WEnc_LE, Tolerance.Adam, "wEnc");
         Check.Near(wanted.BEnc_L, got.BEnc_L, Tolerance.Adam, "bEnc");
