@@ -17,6 +17,8 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
 
     public string Description => backend.Description;
 
+    public string KernelPath => backend.KernelPath;
+
     public ICrosscoderKernels Crosscoder => this;
 
     public ITransformerKernels Transformer => backend.Transformer;

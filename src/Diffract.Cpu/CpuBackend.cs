@@ -35,7 +35,9 @@ public sealed class CpuBackend : IBackend
 
     public string Name => "cpu";
 
-    public string Description => $"{Processor.Name}, cpu path {Path.ToString().ToLowerInvariant()}, {Threads} threads";
+    public string Description => $"{Processor.Name}, cpu path {KernelPath}, {Threads} threads";
+
+    public string KernelPath => Path.ToString().ToLowerInvariant();
 
     public ICrosscoderKernels Crosscoder => _crosscoder;
 

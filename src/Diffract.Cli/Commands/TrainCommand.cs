@@ -110,13 +110,15 @@ static class TrainCommand
         readonly Option<bool> _transposeInit = new("--init-with-transpose") { Description = "Begin with the decoder as the encoder's transpose; false draws it. [true]", DefaultValueFactory = _ => true };
         readonly Option<double?> _initNorm = new("--init-norm") { Description = "Length of the first vectors; 0 leaves the draws as they are. [1 for batchtopk, 0.005 for l1]" };
         readonly Option<long?> _checkpointEvery = new("--checkpoint-every") { Description = "Steps between two checkpoints. Default: a tenth of a run folder's training; none for loose files." };
+        readonly Option<bool> _tensorBoard = new("--tensorboard") { Description = "Also write the log as a TensorBoard event file. Default: log.jsonl only." };
+        readonly Option<bool> _otherPath = new("--allow-other-path") { Description = "Go on from a checkpoint of another CPU path, whose rounding differs. Default: refuse." };
 
         public void AddTo(Command command)
         {
             command.Arguments.Add(Run);
             foreach (Option option in (Option[])[
                 Layer, Name, Preset, Fresh, _kind, _latents, _k, _mu, _lr, _warmup, _steps, _batch, _codeNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
-                _thresholdBeta, _decayStart, _seed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, Activations, Init, Order, Epochs, Output])
+                _thresholdBeta, _decayStart, _seed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
             {
                 command.Options.Add(option);
             }
@@ -152,6 +154,8 @@ static class TrainCommand
             TransposeInit = parse.GetValue(_transposeInit),
             InitNorm = parse.GetValue(_initNorm),
             CheckpointEvery = parse.GetValue(_checkpointEvery),
+            TensorBoard = parse.GetValue(_tensorBoard),
+            AllowOtherPath = parse.GetValue(_otherPath),
         };
 
         public LooseTrainSettings Loose(ParseResult parse, string activations, TrainOptions options) => new(activations, parse.GetValue(Output)!, options)

@@ -11,6 +11,9 @@ public interface IBackend : IDisposable
     /// <summary>One line for manifests: processor, kernel path, threads.</summary>
     string Description { get; }
 
+    /// <summary>What rounding depends on: "reference", "vector", "avx2", "avx512". A training that is to end with the same bits stays on one.</summary>
+    string KernelPath { get; }
+
     ICrosscoderKernels Crosscoder { get; }
 
     ITransformerKernels Transformer { get; }

@@ -10,6 +10,8 @@ public sealed class ReferenceBackend : IBackend
 
     public string Description => "reference (scalar, double accumulation)";
 
+    public string KernelPath => Name;
+
     public ICrosscoderKernels Crosscoder { get; } = new ReferenceCrosscoderKernels();
 
     public ITransformerKernels Transformer { get; } = new ReferenceTransformerKernels();

@@ -5,7 +5,11 @@ namespace Diffract.Runs;
 /// <summary>Files that are whole or absent: written beside, flushed, renamed.</summary>
 public static class AtomicFile
 {
-    /// <summary>Writes a file through <paramref name="write"/> and returns its length and checksum.</summary>
+    /// <summary>Stands between what this flow of control writes and the disk. Null; a test puts a stream here that fails as a full disk does.</summary>
+    public static AsyncLocal<Func<Stream, Stream>?> Through { get; } = new();
+
+    /// <summary>Writes a file through <paramref name="write"/> and returns its length and checksum. What could not be written whole is removed.</summary>
+    /// <exception cref="DiffractException">The disk is full, or the file cannot be written there.</exception>
     public static FileSeal Write(string path, Action<Stream> write)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
@@ -15,7 +19,7 @@ public static class AtomicFile
         try
         {
             using FileStream file = new(beside, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16);
-            using HashingStream hashing = new(file, hash);
+            using HashingStream hashing = new(Through.Value?.Invoke(file) ?? file, hash);
             write(hashing);
             hashing.Flush();
             file.Flush(flushToDisk: true);
@@ -23,6 +27,8 @@ public static class AtomicFile
         }
         catch (IOException e) when (e is not FileNotFoundException)
         {
+            // A partial file would hold on to the space that is wanted.
+            TryDelete(beside);
             throw new DiffractException($"cannot write {path}: {e.Message}; free some space or choose another folder with --out", inner: e);
         }
 
@@ -39,6 +45,18 @@ public static class AtomicFile
         XxHash128 hash = new();
         hash.Append(file);
         return new FileSeal(file.Length, Convert.ToHexStringLower(hash.GetCurrentHash()));
+    }
+
+    static void TryDelete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (IOException)
+        {
+            // The reason why the file could not be written says more than why it could not be removed.
+        }
     }
 
     sealed class HashingStream(Stream inner, XxHash128 hash) : Stream

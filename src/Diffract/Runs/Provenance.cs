@@ -18,6 +18,9 @@ public static class Provenance
         Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
+    /// <summary>The same on one line, for messages.</summary>
+    public static JsonSerializerOptions Line { get; } = new(Json) { WriteIndented = false };
+
     /// <summary>
     /// The manifest of an input stage. Refuses it when it is missing, when a file it lists is gone or has another length, or when it was itself made from something that has changed since.
     /// </summary>

@@ -66,19 +66,22 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
         => manifest.Stage + "\n" + manifest.Settings.ToJsonString() + "\n"
             + string.Join("\n", manifest.Inputs.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => p.Key + " " + p.Value));
 
-    static string Difference(string before, string wanted)
+    static string Difference(string before, string wanted) => SettingsDifference.Of(Fields(before), Fields(wanted));
+
+    /// <summary>Settings and inputs as one object.</summary>
+    static JsonObject Fields(string description)
     {
-        string[] a = before.Split('\n', ',');
-        string[] b = wanted.Split('\n', ',');
-        for (int i = 0; i < Math.Max(a.Length, b.Length); i++)
+        string[] lines = description.Split('\n');
+        JsonObject fields = JsonNode.Parse(lines[1])!.AsObject();
+        foreach (string input in lines[2..])
         {
-            string was = i < a.Length ? a[i] : "nothing", now = i < b.Length ? b[i] : "nothing";
-            if (was != now)
+            int space = input.LastIndexOf(' ');
+            if (space > 0)
             {
-                return $"was {was.Trim('{', '}')}, now {now.Trim('{', '}')}";
+                fields[input[..space]] = input[(space + 1)..];
             }
         }
 
-        return "equal";
+        return fields;
     }
 }

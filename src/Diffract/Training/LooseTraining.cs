@@ -61,13 +61,14 @@ public static class LooseTraining
         }
 
         string checkpointFolder = Path.Combine(settings.Output, Training.Checkpoints.FolderName);
-        Checkpoints? checkpoints = options.CheckpointEvery is null ? null : new Checkpoints(checkpointFolder, Identity(settings, config), keepAll: true);
+        Checkpoints? checkpoints = options.CheckpointEvery is null ? null : new Checkpoints(checkpointFolder, Identity(settings, config), keepAll: true) { AllowOtherPath = options.AllowOtherPath };
         using Trainer trainer = new(config, crosscoder, source);
         bool unfinished = !settings.Fresh && checkpoints is not null && !File.Exists(Path.Combine(settings.Output, CrosscoderFolder.ModelFile));
-        long keep = unfinished ? checkpoints!.Restore(trainer.State, crosscoder, progress) ?? 0 : 0;
+        string logPath = Path.Combine(settings.Output, TrainingLog.FileName);
+        long keep = unfinished ? checkpoints!.Restore(trainer.State, crosscoder, logPath, progress) ?? 0 : 0;
         Discard(settings.Output, checkpointFolder, unfinished);
         TrainingPlan.Announce(config, crosscoder, source, trainer.State.Step, progress);
-        using (TrainingLog log = new(Path.Combine(settings.Output, TrainingLog.FileName), keep))
+        using (TrainingLog log = new(logPath, keep, options.TensorBoard))
         {
             trainer.Run(new TrainingOutputs(log) { Checkpoints = checkpoints, CheckpointEvery = options.CheckpointEvery }, progress, stop);
         }

@@ -56,6 +56,12 @@ public sealed record TrainOptions
 
     public long? CheckpointEvery { get; init; }
 
+    /// <summary>Also write the log for TensorBoard.</summary>
+    public bool TensorBoard { get; init; }
+
+    /// <summary>Go on from a checkpoint that was computed on another kernel path.</summary>
+    public bool AllowOtherPath { get; init; }
+
     /// <summary>First weights, with vectors of length <paramref name="norm"/> where none was given.</summary>
     public CrosscoderInit Init(double norm) => new(Seed, SameInit, TransposeInit, InitNorm is { } given ? (given == 0 ? null : given) : norm);
 

@@ -41,7 +41,7 @@ public static class TrainStage
         TrainingPlan.WarnUnused(options, kind, context.Progress);
         TrainingPlan.RequireMemory(config);
         TrainingPlan.RequireDisk(config, context.Run.Root);
-        Work work = new(context, store, tokens, source, config, init, options.CheckpointEvery, preset.ValidationTokens, folder);
+        Work work = new(context, store, tokens, source, config, init, options, preset.ValidationTokens, folder);
         work.Run(name, plan);
     }
 
@@ -102,8 +102,10 @@ public static class TrainStage
     /// <summary>The training itself, from the last checkpoint to the manifest.</summary>
     sealed record Work(
         StageContext Context, ActivationStore Store, TokenStore Tokens, ShuffledBatches Source, TrainingConfig Config, CrosscoderInit Init,
-        long? CheckpointEvery, long ValidationTokens, string Folder)
+        TrainOptions Options, long ValidationTokens, string Folder)
     {
+        long? CheckpointEvery => Options.CheckpointEvery;
+
         public void Run(string name, StageManifest plan)
         {
             Stopwatch clock = Stopwatch.StartNew();
@@ -112,14 +114,15 @@ public static class TrainStage
             Init.Apply(crosscoder);
             using Trainer trainer = new(Config, crosscoder, Source);
             string checkpointFolder = Path.Combine(Folder, Training.Checkpoints.FolderName);
-            Training.Checkpoints checkpoints = new(checkpointFolder, plan.Settings, keepAll: CheckpointEvery is not null);
-            long keep = checkpoints.Restore(trainer.State, crosscoder, progress) ?? 0;
+            Training.Checkpoints checkpoints = new(checkpointFolder, plan.Settings, keepAll: CheckpointEvery is not null) { AllowOtherPath = Options.AllowOtherPath };
+            string logPath = Path.Combine(Folder, TrainingLog.FileName);
+            long keep = checkpoints.Restore(trainer.State, crosscoder, logPath, progress) ?? 0;
             long first = trainer.State.Step;
             double[] gamma = TrainingPlan.Announce(Config, crosscoder, Source, first, progress);
             double secondsBefore = clock.Elapsed.TotalSeconds;
             double trainingSeconds;
             ValidationResult result;
-            using (TrainingLog log = new(Path.Combine(Folder, TrainingLog.FileName), keep))
+            using (TrainingLog log = new(logPath, keep, Options.TensorBoard))
             {
                 trainer.Run(
                     new TrainingOutputs(log, "train " + name)
@@ -134,12 +137,14 @@ public static class TrainStage
                 trainingSeconds = clock.Elapsed.TotalSeconds - secondsBefore;
                 result = new Validation(new HeldOutRows(Store, Tokens, ValidationTokens), ValidationTokens).Run(crosscoder, Context.Stop);
                 log.Write(trainer.State.Step, result);
+                log.Flush();
             }
 
             Dictionary<string, FileSeal> outputs = CrosscoderFolder.Save(Folder, crosscoder, Init);
             outputs[OptimizerFile.Name] = OptimizerFile.Save(Folder, trainer.State, crosscoder);
-            outputs[TrainingLog.FileName] = AtomicFile.Seal(Path.Combine(Folder, TrainingLog.FileName));
+            outputs[TrainingLog.FileName] = AtomicFile.Seal(logPath);
             JsonObject facts = Facts(result, crosscoder, gamma);
+            facts["kernelPaths"] = new JsonArray([.. checkpoints.Paths.Append(Context.Backend.KernelPath).Distinct().Select(p => (JsonNode)p)]);
             facts["secondsPerStep"] = Config.Steps > first ? trainingSeconds / (Config.Steps - first) : 0;
             Context.Finish(Folder, plan with { Outputs = outputs, Facts = facts, Seconds = clock.Elapsed.TotalSeconds });
             if (CheckpointEvery is null && Directory.Exists(checkpointFolder))

@@ -14,11 +14,14 @@ public sealed class TrainingLog : IDisposable
     readonly FileStream _file;
     readonly ArrayBufferWriter<byte> _line = new(1024);
     readonly Utf8JsonWriter _writer;
+    readonly TensorBoardEvents? _events;
+    bool _failed;
 
     /// <param name="path">The file; made when it is not there.</param>
     /// <param name="keep">Bytes to keep of what it holds: 0 for a new run.</param>
+    /// <param name="tensorBoard">Also write the same numbers for TensorBoard, beside it.</param>
     /// <exception cref="DiffractException">The file is shorter than the checkpoint says.</exception>
-    public TrainingLog(string path, long keep)
+    public TrainingLog(string path, long keep, bool tensorBoard = false)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
         _file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read, 1 << 16);
@@ -32,6 +35,10 @@ public sealed class TrainingLog : IDisposable
         _file.SetLength(keep);
         _file.Seek(0, SeekOrigin.End);
         _writer = new Utf8JsonWriter(_line);
+        string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, TensorBoardEvents.FileName);
+        // One that an earlier call wrote has steps that the log no longer has.
+        File.Delete(beside);
+        _events = tensorBoard ? new TensorBoardEvents(beside, path) : null;
     }
 
     /// <summary>Bytes written so far.</summary>
@@ -75,12 +82,33 @@ public sealed class TrainingLog : IDisposable
         End();
     }
 
-    public void Flush() => _file.Flush(flushToDisk: true);
+    /// <summary>Down to the disk.</summary>
+    /// <exception cref="DiffractException">The disk is full.</exception>
+    public void Flush()
+    {
+        try
+        {
+            _file.Flush(flushToDisk: true);
+            _events?.Flush();
+        }
+        catch (IOException e)
+        {
+            throw NotWritten(e);
+        }
+    }
 
     public void Dispose()
     {
         _writer.Dispose();
-        _file.Dispose();
+        try
+        {
+            _file.Dispose();
+            _events?.Dispose();
+        }
+        catch (IOException) when (_failed)
+        {
+            // Said already, where the first write failed.
+        }
     }
 
     void Begin(long step)
@@ -113,7 +141,21 @@ public sealed class TrainingLog : IDisposable
     {
         _writer.WriteEndObject();
         _writer.Flush();
-        _file.Write(_line.WrittenSpan);
-        _file.WriteByte((byte)'\n');
+        try
+        {
+            _file.Write(_line.WrittenSpan);
+            _file.WriteByte((byte)'\n');
+            _events?.Write(_line.WrittenSpan);
+        }
+        catch (IOException e)
+        {
+            throw NotWritten(e);
+        }
+    }
+
+    DiffractException NotWritten(IOException e)
+    {
+        _failed = true;
+        return new DiffractException($"cannot write {_file.Name} or what stands beside it: {e.Message}; free some space and call the same command again, it goes on from the last checkpoint", inner: e);
     }
 }

@@ -39,12 +39,12 @@ public static class TrainingPlan
         }
     }
 
-    /// <summary>Weights and moments, finished and in two checkpoints, must fit on the disk.</summary>
+    /// <summary>Weights and moments, finished and in the three checkpoints that are there while the third is written, must fit on the disk.</summary>
     /// <exception cref="DiffractException">Less room than that.</exception>
     public static void RequireDisk(TrainingConfig config, string folder)
     {
         CrosscoderConfig c = config.Crosscoder;
-        long bytes = 9L * sizeof(float) * (2L * c.Latents * c.E + c.Latents + c.E);
+        long bytes = 12L * sizeof(float) * (2L * c.Latents * c.E + c.Latents + c.E);
         long free = new DriveInfo(folder).AvailableFreeSpace;
         if (bytes > free)
         {
