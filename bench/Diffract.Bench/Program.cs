@@ -24,11 +24,14 @@ switch (names.FirstOrDefault())
     case "step":
         TrainStepBench.Run(table, path, threads);
         break;
+    case "sparse":
+        SparseHalfBench.Run(table, path, threads);
+        break;
     case "harvest":
         HarvestBench.Run(table, path, threads);
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step | harvest [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step | sparse | harvest [--save]");
         return 2;
 }
 

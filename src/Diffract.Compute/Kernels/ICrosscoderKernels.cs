@@ -5,7 +5,7 @@ namespace Diffract.Compute.Kernels;
 /// <summary>
 /// The operations of a crosscoder. B tokens, M models, E = sum of the models' widths (end to end), L latents.
 /// All matrices are float32 and row-major. Results do not depend on the number of threads: every element is summed in one fixed order.
-/// Sums over a batch (losses, norms) are taken in double.
+/// Sums over a batch (losses, norms) are taken in double, sums over latents shard by shard (<see cref="VirtualShards"/>).
 /// </summary>
 public interface ICrosscoderKernels
 {

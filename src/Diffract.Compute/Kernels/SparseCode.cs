@@ -18,6 +18,7 @@ public sealed class SparseCode : IDisposable
     {
         MaxTokens = tokens;
         Latents = latents;
+        ShardSize = VirtualShards.Size(latents);
         LatentStart = new HostBuffer(ElementType.Int32, latents + 1);
         TokenStart = new HostBuffer(ElementType.Int32, tokens + 1);
         Reserve(Math.Max(pairs, 16));
@@ -27,6 +28,9 @@ public sealed class SparseCode : IDisposable
 
     /// <summary>L.</summary>
     public int Latents { get; }
+
+    /// <summary>Latents of a virtual shard: sums over latents are taken by shard. <see cref="VirtualShards.Size"/> of the whole dictionary, also where this is a part of it.</summary>
+    public int ShardSize { get; init; }
 
     /// <summary>Tokens in the batch that the code was made from.</summary>
     public int Tokens { get; set; }

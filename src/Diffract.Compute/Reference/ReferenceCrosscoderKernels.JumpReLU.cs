@@ -27,7 +27,8 @@ public sealed partial class ReferenceCrosscoderKernels
         Span<int> start = code.LatentStart.Span<int>();
         Span<float> gradient = code.PairGradient.Span<float>();
         long active = 0;
-        double sum = 0;
+        Span<double> sums = stackalloc double[Shards(code.Latents, code.ShardSize)];
+        sums.Clear();
         for (int j = 0; j < code.Latents; j++)
         {
             double s = scale_L.Row(0)[j];
@@ -48,13 +49,13 @@ public sealed partial class ReferenceCrosscoderKernels
                 gThreshold -= kernel * carried;
                 gScale += lambda * p * slope * gate + p * kernel * carried;
                 active += (long)gate;
-                sum += gate * penalty;
+                sums[j / code.ShardSize] += gate * penalty;
             }
 
             gThreshold_L.Row(0)[j] = (float)gThreshold;
             gScale_L.Row(0)[j] = (float)gScale;
         }
 
-        return new JumpSums(active, sum);
+        return new JumpSums(active, VirtualShards.Add(sums));
     }
 }

@@ -9,18 +9,21 @@ public sealed partial class ReferenceCrosscoderKernels
     public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
     {
         LatentGradient g = new(acts_BE.Columns);
-        double sum = 0;
-        for (int j = 0; j < parameters.WEnc_LE.Rows; j++)
+        int latents = parameters.WEnc_LE.Rows, size = terms.Length == 0 ? VirtualShards.Size(latents) : terms[0].Code.ShardSize;
+        double[] sums = new double[Shards(latents, size)];
+        for (int j = 0; j < latents; j++)
         {
             g.Collect(terms, acts_BE, parameters, j);
-            sum += g.Bias * g.Bias;
+            double sum = g.Bias * g.Bias;
             for (int e = 0; e < acts_BE.Columns; e++)
             {
                 sum += g.Enc_E[e] * g.Enc_E[e] + g.Dec_E[e] * g.Dec_E[e];
             }
+
+            sums[j / size] += sum;
         }
 
-        return sum;
+        return VirtualShards.Add(sums);
     }
 
     public void UpdateLatents(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)

@@ -130,17 +130,18 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
         Span<int> latent = code.TokenLatent.Span<int>();
         Span<int> pair = code.TokenPairs.Span<int>();
         Span<float> value = code.PairValue.Span<float>();
+        Span<double> sums = stackalloc double[Shards(code.Latents, code.ShardSize)];
         for (int b = 0; b < code.Tokens; b++)
         {
             for (int e = 0; e < recon_BE.Columns; e++)
             {
-                double sum = bDec_E is { } bias ? bias.Row(0)[e] : 0;
+                sums.Clear();
                 for (int i = start[b]; i < start[b + 1]; i++)
                 {
-                    sum += ActiveAt(code, pair[i], e) ? (double)value[pair[i]] * wDec_LE.Row(latent[i])[e] : 0;
+                    sums[latent[i] / code.ShardSize] += ActiveAt(code, pair[i], e) ? (double)value[pair[i]] * wDec_LE.Row(latent[i])[e] : 0;
                 }
 
-                recon_BE.Row(b)[e] = (float)sum;
+                recon_BE.Row(b)[e] = AddShards(sums) + (bDec_E is { } bias ? bias.Row(0)[e] : 0);
             }
         }
     }
@@ -152,17 +153,19 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
             nameof(DecodeDense),
             "a decoder row for each latent, a reconstruction for each token",
             $"code {code_BL}, decoder {wDec_LE}, reconstruction {recon_BE}");
+        int size = VirtualShards.Size(code_BL.Columns);
+        Span<double> sums = stackalloc double[Shards(code_BL.Columns, size)];
         for (int b = 0; b < code_BL.Rows; b++)
         {
             for (int e = 0; e < recon_BE.Columns; e++)
             {
-                double sum = bDec_E is { } bias ? bias.Row(0)[e] : 0;
+                sums.Clear();
                 for (int j = 0; j < wDec_LE.Rows; j++)
                 {
-                    sum += (double)code_BL.Row(b)[j] * wDec_LE.Row(j)[e];
+                    sums[j / size] += (double)code_BL.Row(b)[j] * wDec_LE.Row(j)[e];
                 }
 
-                recon_BE.Row(b)[e] = (float)sum;
+                recon_BE.Row(b)[e] = AddShards(sums) + (bDec_E is { } bias ? bias.Row(0)[e] : 0);
             }
         }
     }
@@ -188,6 +191,21 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
         => code.ModelOffsets is not { } offsets || (code.PairModels!.Span<int>()[pair] >> ModelOf(offsets, column) & 1) != 0;
 
     static int ModelOf(int[] offsets, int column) => Array.FindLastIndex(offsets, o => o <= column);
+
+    /// <summary>A shard's sum is rounded once, where a process would send it; + 0 because it is never -0.</summary>
+    static float AddShards(ReadOnlySpan<double> sums)
+    {
+        Span<float> rounded = stackalloc float[sums.Length];
+        for (int i = 0; i < sums.Length; i++)
+        {
+            rounded[i] = (float)sums[i] + 0f;
+        }
+
+        return VirtualShards.Add(rounded);
+    }
+
+    /// <summary>Shards that hold latents.</summary>
+    static int Shards(int latents, int size) => (latents + size - 1) / size;
 
     /// <summary>p = ReLU(⟨acts, wEnc⟩ + bEnc); NaN counts as 0.</summary>
     static float Preactivation(ReadOnlySpan<float> acts_E, ReadOnlySpan<float> wEnc_E, float bias)

@@ -11,7 +11,6 @@ namespace Diffract.Cpu.Crosscoder;
 /// </summary>
 sealed unsafe class ByModel(EncodeSelect encode, CodeOrders orders) : IDisposable
 {
-    const int TokensPerTask = 8;
     const int LatentsPerTask = 16;
 
     /// <summary>Pairs gathered at a time.</summary>
@@ -66,18 +65,6 @@ sealed unsafe class ByModel(EncodeSelect encode, CodeOrders orders) : IDisposabl
         {
             code.SmallestByModel[m] = _codes[m].SmallestScaled;
             code.SmallestScaled = Math.Min(code.SmallestScaled, _codes[m].SmallestScaled);
-        }
-    }
-
-    public static void Decode(WorkerPool pool, SparseCode code, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE)
-    {
-        fixed (int* offsets = code.ModelOffsets)
-        {
-            Job job = Prepare(code, wDec_LE, offsets);
-            job.Bias = bDec_E is { } bias ? bias.Floats : null;
-            job.Rows = recon_BE.Floats;
-            job.RowStride = recon_BE.Stride;
-            pool.Run((code.Tokens + TokensPerTask - 1) / TokensPerTask, &Sum, &job);
         }
     }
 
@@ -170,56 +157,15 @@ sealed unsafe class ByModel(EncodeSelect encode, CodeOrders orders) : IDisposabl
 
     static Job Prepare(SparseCode code, Matrix w_LE, int* offsets) => new()
     {
-        Tokens = code.Tokens,
         Latents = code.Latents,
         LatentStart = code.LatentStart.Ints,
-        TokenStart = code.TokenStart.Ints,
-        TokenLatent = code.TokenLatent.Ints,
-        Place = code.TokenPairs.Ints,
         Token = code.PairToken.Ints,
-        Value = code.PairValue.Floats,
         Gradient = code.PairGradient.Floats,
         Active = code.PairModels!.Ints,
         Offsets = offsets,
-        Models = code.ModelOffsets!.Length - 1,
         W = w_LE.Floats,
         WStride = w_LE.Stride,
-        Width = w_LE.Columns,
     };
-
-    static void Sum(void* state, int task, int worker)
-    {
-        Job* job = (Job*)state;
-        float* values = stackalloc float[Piece];
-        int* active = stackalloc int[Piece];
-        int end = Math.Min(job->Tokens, (task + 1) * TokensPerTask);
-        for (int b = task * TokensPerTask; b < end; b++)
-        {
-            float* recon = job->Rows + b * job->RowStride;
-            Span<float> row = new(recon, job->Width);
-            if (job->Bias == null)
-            {
-                row.Clear();
-            }
-            else
-            {
-                new ReadOnlySpan<float>(job->Bias, job->Width).CopyTo(row);
-            }
-
-            int last = job->TokenStart[b + 1];
-            for (int i = job->TokenStart[b]; i < last; i += Piece)
-            {
-                int some = Math.Min(Piece, last - i);
-                for (int q = 0; q < some; q++)
-                {
-                    values[q] = job->Value[job->Place[i + q]];
-                    active[q] = job->Active[job->Place[i + q]];
-                }
-
-                Add(some, job->TokenLatent + i, values, active, job->W, job->WStride, job->Offsets, job->Models, recon);
-            }
-        }
-    }
 
     static void Dots(void* state, int task, int worker)
     {
@@ -246,22 +192,14 @@ sealed unsafe class ByModel(EncodeSelect encode, CodeOrders orders) : IDisposabl
 
     struct Job
     {
-        public int Tokens;
         public int Latents;
         public int* LatentStart;
-        public int* TokenStart;
-        public int* TokenLatent;
-        public int* Place;
         public int* Token;
-        public float* Value;
         public float* Gradient;
         public int* Active;
         public int* Offsets;
-        public int Models;
         public float* W;
         public nint WStride;
-        public int Width;
-        public float* Bias;
         public float* Rows;
         public nint RowStride;
         public float* Scale;

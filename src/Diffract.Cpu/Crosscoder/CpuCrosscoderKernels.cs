@@ -12,6 +12,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
     readonly WorkerPool _pool;
     readonly MatrixProduct _product;
     readonly CodeOrders _orders;
+    readonly Decode _decode;
     readonly EncodeSelect _encode;
     readonly SelectDead _dead;
     readonly DenseCode _dense;
@@ -26,6 +27,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _pool = pool;
         _product = product;
         _orders = new CodeOrders(pool);
+        _decode = new Decode(pool);
         _encode = new EncodeSelect(path, pool, product, _orders);
         _dead = new SelectDead(pool, product, _orders);
         _dense = new DenseCode(pool, product);
@@ -84,13 +86,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         }
 
         CheckBias("Decode", bDec_E, recon_BE);
-        if (code.ModelOffsets is not null)
-        {
-            ByModel.Decode(_pool, code, wDec_LE, bDec_E, recon_BE);
-            return;
-        }
-
-        Crosscoder.Decode.Run(_pool, code, wDec_LE, bDec_E, recon_BE);
+        _decode.Run(code, wDec_LE, bDec_E, recon_BE);
     }
 
     public void DecodeDense(Matrix code_BL, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE)
@@ -252,6 +248,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
     public void Dispose()
     {
         _orders.Dispose();
+        _decode.Dispose();
         _encode.Dispose();
         _dead.Dispose();
         _dense.Dispose();

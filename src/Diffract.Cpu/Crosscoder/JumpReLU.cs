@@ -37,14 +37,12 @@ sealed unsafe class JumpReLU(WorkerPool pool) : IDisposable
         job.Active = Scratch.Grow(ref _active, job.Latents).Ints;
         pool.Run((job.Latents + LatentsPerTask - 1) / LatentsPerTask, &Back, &job);
         long active = 0;
-        double penalty = 0;
         for (int j = 0; j < job.Latents; j++)
         {
             active += job.Active[j];
-            penalty += job.Penalties[j];
         }
 
-        return new JumpSums(active, penalty);
+        return new JumpSums(active, VirtualShards.Sum(new ReadOnlySpan<double>(job.Penalties, job.Latents), code.ShardSize));
     }
 
     static Job Prepare(SparseCode code, Matrix scale_L, Matrix threshold_L) => new()

@@ -21,7 +21,7 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         _squares.Dispose();
     }
 
-    /// <summary>Σ of the squares of all gradients, each latent in double, added up in the order of the latents.</summary>
+    /// <summary>Σ of the squares of all gradients, in double: by virtual shard in the order of its latents, the shards by their tree.</summary>
     public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
     {
         int latents = parameters.WEnc_LE.Rows;
@@ -35,13 +35,7 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
             pool.Run((latents + LatentsPerTask - 1) / LatentsPerTask, &Square, &job);
         }
 
-        double sum = 0;
-        foreach (double square in new ReadOnlySpan<double>(_squares.Doubles, latents))
-        {
-            sum += square;
-        }
-
-        return sum;
+        return VirtualShards.Sum(new ReadOnlySpan<double>(_squares.Doubles, latents), terms.Length == 0 ? VirtualShards.Size(latents) : terms[0].Code.ShardSize);
     }
 
     public void Update(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Diffract.Compute.Kernels;
 using Diffract.Crosscoders;
 using Diffract.Runs;
 
@@ -103,6 +104,7 @@ public sealed record TrainingConfig
         ["thresholdFrom"] = ThresholdFrom,
         ["thresholdBeta"] = ThresholdBeta,
         ["denseAbove"] = DenseAbove,
+        ["shards"] = VirtualShards.Count,
     };
 
     static void Require(bool holds, string got, string wanted)

@@ -147,15 +147,16 @@ public sealed class TrainingStep : IDisposable
         (double l2, double mse) = Means(sums, acts_BE.Rows);
         Span<float> sum = _sum_L.Row(0);
         Span<float> scale = _crosscoder.Scale_L.Row(0);
-        double sparsity = 0;
+        int shard = _code.ShardSize;
+        Span<double> sparsities = stackalloc double[(sum.Length + shard - 1) / shard];
+        sparsities.Clear();
         for (int j = 0; j < sum.Length; j++)
         {
-            sparsity += (double)sum[j] * scale[j];
+            sparsities[j / shard] += (double)sum[j] * scale[j];
         }
 
         Pull(acts_BE.Rows);
-
-        sparsity /= acts_BE.Rows;
+        double sparsity = VirtualShards.Add(sparsities) / acts_BE.Rows;
         double loss = (_config.Loss == LossKind.Mse ? mse : l2) + _config.Mu * sparsity;
         RequireFinite(loss, acts_BE);
         _state.Density = Density(pairs, acts_BE.Rows);
