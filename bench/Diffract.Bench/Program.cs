@@ -30,8 +30,11 @@ switch (names.FirstOrDefault())
     case "harvest":
         HarvestBench.Run(table, path, threads);
         break;
+    case "peer":
+        PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
+        break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step | sparse | harvest [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step | sparse | harvest | peer [--save]");
         return 2;
 }
 
