@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Diffract.Compute.Buffers;
@@ -69,7 +70,7 @@ static class PeerBench
                 double theirs = Median([.. rounds.Select(r => r.Peers[at])]);
                 table.Row(
                     step.Name, ours.Last.L0, encode * 1e3, mine * 1e3, $"{mine / encode:F2}", peers[i].Form, theirs * 1e3, $"{theirs / encode:F2}",
-                    $"{Median(ratios):F1}x ({string.Join(", ", ratios.Select(r => r.ToString("F1")))})", apart[i].ToString("E0"));
+                    $"{Median(ratios):F1}x ({string.Join(", ", ratios.Select(r => r.ToString("F1", CultureInfo.InvariantCulture)))})", apart[i].ToString("E0", CultureInfo.InvariantCulture));
             }
 
             notes.Add($"{step.Name}: dead {ours.Last.Dead}; ceiling {ceiling:F0} GFLOP/s; {peers[0].Versions}");
