@@ -22,6 +22,8 @@ public static class CommandTable
         ScaleCommand.Create(),
         EvidenceCommand.Create(),
         ReportCommand.Create(),
+        PlantedCommand.Create(),
+        PlantedScoreCommand.Create(),
         ForwardCommand.Create(),
         EncodeCommand.Create(),
         InterveneCommand.Create(),

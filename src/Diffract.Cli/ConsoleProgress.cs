@@ -84,6 +84,18 @@ sealed class ConsoleProgress : IProgressSink
     /// <summary>The end of a run: a row a crosscoder, what was found, and the path of the page last.</summary>
     public static void Show(ReportOutcome outcome)
     {
+        Show(outcome.Table.Header, outcome.Table.Rows);
+        foreach (string line in outcome.Table.Lines)
+        {
+            Console.Out.WriteLine(line);
+        }
+
+        Console.Out.WriteLine(outcome.Path);
+    }
+
+    /// <summary>A table; numbers stand at the right.</summary>
+    public static void Show(IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows)
+    {
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out) });
         if (Console.IsOutputRedirected)
         {
@@ -92,19 +104,13 @@ sealed class ConsoleProgress : IProgressSink
         }
 
         Table table = new() { Border = TableBorder.Simple };
-        table.AddColumns([.. outcome.Table.Header.Select((h, i) => i == 0 ? new TableColumn(Markup.Escape(h)) : new TableColumn(Markup.Escape(h)).RightAligned())]);
-        foreach (IReadOnlyList<string> row in outcome.Table.Rows)
+        table.AddColumns([.. header.Select((h, i) => i == 0 ? new TableColumn(Markup.Escape(h)) : new TableColumn(Markup.Escape(h)).RightAligned())]);
+        foreach (IReadOnlyList<string> row in rows)
         {
             table.AddRow([.. row.Select(Markup.Escape)]);
         }
 
         console.Write(table);
-        foreach (string line in outcome.Table.Lines)
-        {
-            Console.Out.WriteLine(line);
-        }
-
-        Console.Out.WriteLine(outcome.Path);
     }
 
     void Clear()

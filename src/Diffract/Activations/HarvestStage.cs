@@ -23,6 +23,7 @@ public static class HarvestStage
         }
 
         using TokenStore tokens = TokenStore.Open(context.Run);
+        tokens.RequireModels(context.Run);
         (string Name, string Folder)[] models = [("base", tokens.BaseModel), ("chat", tokens.ChatModel)];
         LlmConfig[] configs = [.. models.Select(m => LlmConfig.Load(m.Folder))];
         int blocks = configs.Min(c => c.Layers), layer = settings.Layer ?? blocks / 2;
@@ -148,20 +149,7 @@ public static class HarvestStage
             }
         }
 
-        public void Statistics(int[] widths)
-        {
-            SafetensorsWriter writer = new();
-            writer.Metadata["count"] = _all.Count.ToString(CultureInfo.InvariantCulture);
-            int at = 0;
-            for (int m = 0; m < widths.Length; m++)
-            {
-                writer.Add($"model.{m}.mean", _all.Mean.AsMemory(at, widths[m]), widths[m]);
-                writer.Add($"model.{m}.variance", Array.ConvertAll(_all.Squares[at..(at + widths[m])], s => s / (_all.Count - 1)), widths[m]);
-                at += widths[m];
-            }
-
-            Outputs[ActivationStore.StatisticsFile] = writer.Save(Path.Combine(folder, ActivationStore.StatisticsFile));
-        }
+        public void Statistics(int[] widths) => Outputs[ActivationStore.StatisticsFile] = StatisticsFile.Save(folder, _all, widths);
 
         static bool[] FindShards(string folder, List<ShardPlan> shards, int e, ElementType storage)
         {

@@ -20,6 +20,7 @@ public static class EvidenceStage
         RunFolder run = context.Run;
         string folder = run.Evidence(settings.Name), crosscoder = run.Crosscoder(settings.Name);
         using TokenStore tokens = TokenStore.Open(run);
+        tokens.RequireModels(run);
         StageManifest trained = Provenance.Require(run, crosscoder, $"diffract train {run.Root} --name {settings.Name}");
         LatentTable latents = LatentTable.Open(run, settings.Name);
         ScalingTable scaling = ScalingTable.Open(run, settings.Name);

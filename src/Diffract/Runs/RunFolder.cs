@@ -12,6 +12,12 @@ public sealed class RunFolder
 
     public string Tokens => Path.Combine(Root, "tokens");
 
+    /// <summary>The truth behind a run whose activations were drawn from a known dictionary.</summary>
+    public string Planted => Path.Combine(Root, "planted");
+
+    /// <summary>What each crosscoder's claims are worth against that truth.</summary>
+    public string Scores => Path.Combine(Root, "scores");
+
     public string Report => Path.Combine(Root, "report");
 
     /// <summary>Activations of the block with this 0-based index.</summary>

@@ -11,6 +11,7 @@ public sealed unsafe class TokenStore : IDisposable
     internal const string IdsFile = "ids.bin";
     internal const string MarksFile = "marks.bin";
     internal const string DocumentsFile = "documents.jsonl";
+    const string PlantedStageName = "planted";
     const int MarkBytes = 3;
 
     readonly MappedBytes _ids;
@@ -58,6 +59,16 @@ public sealed unsafe class TokenStore : IDisposable
     /// <summary>The tokens of a run; a missing, truncated or damaged store is refused.</summary>
     public static TokenStore Open(RunFolder run)
         => new(run.Tokens, Provenance.Require(run, run.Tokens, "diffract tokenize " + run.Root));
+
+    /// <summary>Refuses tokens that were planted: there are no models behind them.</summary>
+    public void RequireModels(RunFolder run)
+    {
+        if (Manifest.Stage == PlantedStageName)
+        {
+            throw new DiffractException(
+                $"{run.Root} was made by `diffract planted`: its activations are drawn from a known dictionary, and there are no models to run; `train`, `latents`, `scale` and `planted-score` work on it");
+        }
+    }
 
     /// <summary>Refuses checkpoints that are not those the tokens were made for.</summary>
     public void RequireCheckpoints(RunFolder run)
