@@ -17,12 +17,13 @@ unsafe interface ITile
     static abstract int Depth { get; }
 
     /// <param name="depth">Steps of k.</param>
-    /// <param name="a">First element of the first row; k is contiguous.</param>
+    /// <param name="a">First element of the first row.</param>
     /// <param name="lda">Elements from row to row.</param>
     /// <param name="rows">Rows that exist, 1 to <see cref="Rows"/>; the last one stands in for those that do not.</param>
     /// <param name="b">[depth][Columns], contiguous, aligned to 64 bytes.</param>
     /// <param name="c">First element; each row takes <see cref="Columns"/> elements.</param>
     /// <param name="ldc">Elements from row to row of c.</param>
     /// <param name="accumulate">Start from c instead of from 0.</param>
-    static abstract void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, nint ldc, bool accumulate);
+    /// <param name="step">Elements of a from one k to the next.</param>
+    static abstract void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, nint ldc, bool accumulate, nint step = 1);
 }

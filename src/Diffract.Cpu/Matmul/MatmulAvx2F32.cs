@@ -13,7 +13,7 @@ readonly unsafe struct MatmulAvx2F32 : ITile
     public static int Depth => 256;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, nint ldc, bool accumulate)
+    public static void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, nint ldc, bool accumulate, nint step = 1)
     {
         float* a0 = a;
         float* c0 = c;
@@ -55,7 +55,7 @@ readonly unsafe struct MatmulAvx2F32 : ITile
             s51 = Vector256.Load(c5 + 8);
         }
 
-        for (nint k = 0; k < depth; k++)
+        for (nint n = 0, k = 0; n < depth; n++, k += step)
         {
             Vector256<float> b0 = Vector256.LoadAligned(b);
             Vector256<float> b1 = Vector256.LoadAligned(b + 8);

@@ -13,7 +13,7 @@ readonly unsafe struct MatmulAvx512F32 : ITile
     public static int Depth => 128;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, nint ldc, bool accumulate)
+    public static void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, nint ldc, bool accumulate, nint step = 1)
     {
         float* a0 = a;
         float* c0 = c;
@@ -83,7 +83,7 @@ readonly unsafe struct MatmulAvx512F32 : ITile
             s72 = Vector512.Load(c7 + 32);
         }
 
-        for (nint k = 0; k < depth; k++)
+        for (nint n = 0, k = 0; n < depth; n++, k += step)
         {
             Vector512<float> b0 = Vector512.LoadAligned(b);
             Vector512<float> b1 = Vector512.LoadAligned(b + 16);

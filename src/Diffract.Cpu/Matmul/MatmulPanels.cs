@@ -8,6 +8,9 @@ namespace Diffract.Cpu.Matmul;
 /// <summary>Copies into panels [k][columns], the order in which a tile reads its second operand.</summary>
 static unsafe class MatmulPanels
 {
+    /// <summary>Elements that a tile's writer may write beyond its end.</summary>
+    public const int TileSlack = 8;
+
     /// <summary>panel[k][j] = b[j][k] for <paramref name="rows"/> rows of b; columns beyond them become 0.</summary>
     public static void FromRows(float* b, nint ldb, int rows, int depth, int columns, float* panel)
     {
@@ -19,14 +22,25 @@ static unsafe class MatmulPanels
         Transpose(b, ldb, rows, depth, panel, columns);
     }
 
-    /// <summary>panel[k][j] = b[k][j]; columns beyond <paramref name="valid"/> become 0.</summary>
+    /// <summary>panel[k][j] = b[k][j] for <paramref name="depth"/> steps of k; columns beyond <paramref name="valid"/> become 0.</summary>
     public static void FromColumns(float* b, nint ldb, int valid, int depth, int columns, float* panel)
     {
+        bool vectors = valid == columns && columns % 8 == 0;
         for (int k = 0; k < depth; k++)
         {
-            Span<float> target = new(panel + (nint)k * columns, columns);
-            new ReadOnlySpan<float>(b + k * ldb, valid).CopyTo(target);
-            target[valid..].Clear();
+            float* source = b + k * ldb, target = panel + (nint)k * columns;
+            if (vectors)
+            {
+                for (int j = 0; j < columns; j += 8)
+                {
+                    Vector256.Load(source + j).Store(target + j);
+                }
+            }
+            else
+            {
+                new ReadOnlySpan<float>(source, valid).CopyTo(new Span<float>(target, valid));
+                new Span<float>(target + valid, columns - valid).Clear();
+            }
         }
     }
 
@@ -126,17 +140,74 @@ static unsafe class MatmulPanels
         }
     }
 
+    /// <summary>
+    /// tile[k][i] = a[i][k] for the few rows of one tile, <paramref name="width"/> of them, in the order in which it reads them; the last row stands in for those
+    /// beyond <paramref name="rows"/>. Writes up to <see cref="TileSlack"/> elements more than the tile holds.
+    /// </summary>
+    public static void TileFromRows(float* a, nint lda, int rows, int depth, int width, float* tile)
+    {
+        int k = 0;
+        if (Avx.IsSupported && width <= 8)
+        {
+            // Eight rows are written where the tile has fewer: the next k overwrites what is too much.
+            for (; k <= depth - 8; k += 8)
+            {
+                Transpose8(a + k, lda, rows - 1, tile + k * width, width);
+            }
+        }
+
+        for (; k < depth; k++)
+        {
+            for (int i = 0; i < width; i++)
+            {
+                tile[k * width + i] = a[Math.Min(i, rows - 1) * lda + k];
+            }
+        }
+    }
+
+    /// <summary>tiles[t][k][i] = a[k][t·width + i] for <paramref name="rows"/> columns of a; a tile starts <paramref name="tileStride"/> elements after the one before.</summary>
+    public static void TilesFromColumns(float* a, nint lda, int rows, int depth, int width, float* tiles, nint tileStride)
+    {
+        for (int k = 0; k < depth; k++)
+        {
+            float* source = a + k * lda;
+            float* target = tiles + k * width;
+            int i = 0;
+            if (Vector256.IsHardwareAccelerated && width <= 8)
+            {
+                for (; i <= rows - 8; i += width)
+                {
+                    Vector256.Load(source + i).Store(target);
+                    target += tileStride;
+                }
+            }
+
+            for (; i < rows; i += width)
+            {
+                for (int r = 0; r < width; r++)
+                {
+                    target[r] = source[Math.Min(i + r, rows - 1)];
+                }
+
+                target += tileStride;
+            }
+        }
+    }
+
+    static void Transpose8(float* source, nint lds, float* target, nint ldt) => Transpose8(source, lds, 7, target, ldt);
+
+    /// <summary>target[j][i] = source[min(i, last)][j], eight by eight, written in the order of j.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    static void Transpose8(float* source, nint lds, float* target, nint ldt)
+    static void Transpose8(float* source, nint lds, int last, float* target, nint ldt)
     {
         Vector256<float> r0 = Vector256.Load(source);
-        Vector256<float> r1 = Vector256.Load(source + lds);
-        Vector256<float> r2 = Vector256.Load(source + 2 * lds);
-        Vector256<float> r3 = Vector256.Load(source + 3 * lds);
-        Vector256<float> r4 = Vector256.Load(source + 4 * lds);
-        Vector256<float> r5 = Vector256.Load(source + 5 * lds);
-        Vector256<float> r6 = Vector256.Load(source + 6 * lds);
-        Vector256<float> r7 = Vector256.Load(source + 7 * lds);
+        Vector256<float> r1 = Vector256.Load(source + Math.Min(1, last) * lds);
+        Vector256<float> r2 = Vector256.Load(source + Math.Min(2, last) * lds);
+        Vector256<float> r3 = Vector256.Load(source + Math.Min(3, last) * lds);
+        Vector256<float> r4 = Vector256.Load(source + Math.Min(4, last) * lds);
+        Vector256<float> r5 = Vector256.Load(source + Math.Min(5, last) * lds);
+        Vector256<float> r6 = Vector256.Load(source + Math.Min(6, last) * lds);
+        Vector256<float> r7 = Vector256.Load(source + Math.Min(7, last) * lds);
         Vector256<float> t0 = Avx.UnpackLow(r0, r1);
         Vector256<float> t1 = Avx.UnpackHigh(r0, r1);
         Vector256<float> t2 = Avx.UnpackLow(r2, r3);

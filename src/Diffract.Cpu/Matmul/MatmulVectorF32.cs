@@ -13,7 +13,7 @@ readonly unsafe struct MatmulVectorF32 : ITile
     public static int Depth => 256;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, nint ldc, bool accumulate)
+    public static void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, nint ldc, bool accumulate, nint step = 1)
     {
         float* a0 = a;
         float* c0 = c;
@@ -44,7 +44,7 @@ readonly unsafe struct MatmulVectorF32 : ITile
             s31 = Vector.Load(c3 + w);
         }
 
-        for (nint k = 0; k < depth; k++)
+        for (nint n = 0, k = 0; n < depth; n++, k += step)
         {
             Vector<float> b0 = Vector.Load(b);
             Vector<float> b1 = Vector.Load(b + w);

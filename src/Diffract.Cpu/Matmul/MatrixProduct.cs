@@ -10,20 +10,11 @@ namespace Diffract.Cpu.Matmul;
 /// </summary>
 public sealed unsafe class MatrixProduct : IDisposable
 {
-    /// <summary>Rows of the first operand that one task works through: they stay in the second-level cache.</summary>
-    const int BlockRows = 96;
-
-    /// <summary>Longest step of k of any tile.</summary>
-    const int MaxDepth = 256;
-
-    /// <summary>Widest panel of any tile.</summary>
-    const int MaxColumns = 48;
-
     /// <summary>Floats of a second operand that are packed at a time.</summary>
     const long PackedFloats = 16 << 20;
 
-    /// <summary>Per worker: a turned block of the first operand, a widened panel, a tile block at the right edge.</summary>
-    const int ScratchFloats = BlockRows * MaxDepth + MaxDepth * MaxColumns + BlockRows * MaxColumns;
+    /// <summary>Steps of k of a second operand that one task packs.</summary>
+    const int PackSteps = 64;
 
     readonly CpuPath _path;
     readonly WorkerPool _pool;
@@ -34,7 +25,7 @@ public sealed unsafe class MatrixProduct : IDisposable
     {
         _path = path;
         _pool = pool;
-        _scratch = new HostBuffer(ElementType.Float32, (long)pool.Threads * ScratchFloats);
+        _scratch = new HostBuffer(ElementType.Float32, (long)pool.Threads * ProductTasks.ScratchFloats);
         PanelColumns = path switch
         {
             CpuPath.Avx512 => MatmulAvx512F32.Columns,
@@ -145,13 +136,20 @@ public sealed unsafe class MatrixProduct : IDisposable
         }
     }
 
-    static void PackColumnsTask(void* state, int panel, int worker)
+    static void PackColumnsTask(void* state, int task, int worker)
     {
         PackJob* job = (PackJob*)state;
-        int first = panel * job->Columns;
-        int valid = Math.Min(job->Columns, job->Valid - first);
-        float* target = (float*)job->Target + (nint)panel * job->Columns * job->Depth;
-        MatmulPanels.FromColumns((float*)job->Source + first, job->Stride, valid, job->Depth, job->Columns, target);
+        int end = Math.Min(job->Depth, (task + 1) * PackSteps);
+        // A few steps of k at a time: rows are read in their order, and each panel gets whole pages' worth of lines in a row.
+        for (int k = task * PackSteps; k < end; k += PackSteps / 4)
+        {
+            int steps = Math.Min(PackSteps / 4, end - k);
+            for (int first = 0; first < job->Valid; first += job->Columns)
+            {
+                float* target = (float*)job->Target + (nint)first * job->Depth + (nint)k * job->Columns;
+                MatmulPanels.FromColumns((float*)job->Source + k * job->Stride + first, job->Stride, Math.Min(job->Columns, job->Valid - first), steps, job->Columns, target);
+            }
+        }
     }
 
     void TimesColumns(Matrix a, Matrix b_KN, Matrix c_MN, Matrix? bias_N, bool turned)
@@ -170,7 +168,7 @@ public sealed unsafe class MatrixProduct : IDisposable
                 Columns = PanelColumns,
                 Target = packed.Pointer,
             };
-            _pool.Run((some + PanelColumns - 1) / PanelColumns, &PackColumnsTask, &job);
+            _pool.Run((job.Depth + PackSteps - 1) / PackSteps, &PackColumnsTask, &job);
             Multiply(a, packed, b_KN.Rows, c_MN.SliceColumns(n, some), bias_N?.SliceColumns(n, some), turned);
         }
     }
@@ -188,14 +186,7 @@ public sealed unsafe class MatrixProduct : IDisposable
 
     void Multiply(Matrix a, HostBuffer panels, int depth, Matrix c_MN, Matrix? bias_N, bool turned)
     {
-        if (c_MN.Rows == 0 || c_MN.Columns == 0)
-        {
-            return;
-        }
-
-        int panelCount = (c_MN.Columns + PanelColumns - 1) / PanelColumns;
-        int blocks = (c_MN.Rows + BlockRows - 1) / BlockRows;
-        MultiplyJob job = new()
+        ProductTasks.Job job = new()
         {
             A = a.Floats,
             Lda = a.Stride,
@@ -208,124 +199,32 @@ public sealed unsafe class MatrixProduct : IDisposable
             Ldc = c_MN.Stride,
             Columns = c_MN.Columns,
             Bias = bias_N is { } bias ? bias.Floats : null,
-            Scratch = _scratch.Floats,
-            GroupPanels = GroupPanels(panelCount, blocks, c_MN.Rows, depth),
         };
-        job.Groups = (panelCount + job.GroupPanels - 1) / job.GroupPanels;
-        int tasks = blocks * job.Groups;
-        switch (_path)
-        {
-            case CpuPath.Avx512:
-                _pool.Run(tasks, &MultiplyTask<MatmulAvx512F32>, &job);
-                break;
-            case CpuPath.Avx2:
-                _pool.Run(tasks, &MultiplyTask<MatmulAvx2F32>, &job);
-                break;
-            default:
-                _pool.Run(tasks, &MultiplyTask<MatmulVectorF32>, &job);
-                break;
-        }
+        Run(ref job, wholeRows: false);
     }
 
-    /// <summary>Panels per task: enough tasks for all workers, but none that is not worth handing out.</summary>
-    int GroupPanels(int panels, int blocks, int rows, int depth)
+    void Run(ref ProductTasks.Job job, bool wholeRows)
     {
-        long work = (long)Math.Min(rows, BlockRows) * depth * PanelColumns;
-        long worthwhile = Math.Max(1, 200_000 / Math.Max(1, work));
-        long spread = Math.Max(1, (long)panels * blocks / (6L * _pool.Threads));
-        return (int)Math.Clamp(Math.Max(worthwhile, spread), 1, panels);
-    }
-
-    static void MultiplyTask<T>(void* state, int task, int worker)
-        where T : ITile
-    {
-        MultiplyJob* job = (MultiplyJob*)state;
-        int row = task / job->Groups * BlockRows;
-        int rows = Math.Min(BlockRows, job->Rows - row);
-        int firstPanel = task % job->Groups * job->GroupPanels;
-        int firstColumn = firstPanel * T.Columns;
-        int columns = Math.Min(job->GroupPanels * T.Columns, job->Columns - firstColumn);
-        float* c = job->C + row * job->Ldc + firstColumn;
-        bool accumulate = job->Bias != null || job->Depth == 0;
-        if (accumulate)
+        if (job.Rows == 0 || job.Columns == 0)
         {
-            Start(c, job->Ldc, rows, columns, job->Bias == null ? null : job->Bias + firstColumn);
+            return;
         }
 
-        float* turned = job->Scratch + (nint)worker * ScratchFloats;
-        float* widened = turned + BlockRows * MaxDepth;
-        float* edge = widened + MaxDepth * MaxColumns;
-        for (int k = 0; k < job->Depth; k += T.Depth)
+        job.Scratch = _scratch.Floats;
+        int tasks = job.Plan(PanelColumns, _pool.Threads, wholeRows);
+        fixed (ProductTasks.Job* state = &job)
         {
-            int depth = Math.Min(T.Depth, job->Depth - k);
-            float* a = job->A + row * job->Lda + k;
-            nint lda = job->Lda;
-            if (job->Turned)
+            switch (_path)
             {
-                MatmulPanels.Transpose(job->A + k * job->Lda + row, job->Lda, depth, rows, turned, MaxDepth);
-                a = turned;
-                lda = MaxDepth;
-            }
-
-            for (int j = 0; j < columns; j += T.Columns)
-            {
-                nint at = (nint)(firstColumn + j) * job->Depth + (nint)k * T.Columns;
-                float* panel = (float*)job->B + at;
-                if (job->Widen)
-                {
-                    MatmulPanels.Widen((ushort*)job->B + at, depth * T.Columns, widened);
-                    panel = widened;
-                }
-
-                int valid = Math.Min(T.Columns, columns - j);
-                Panel<T>(a, lda, rows, depth, panel, c + j, job->Ldc, valid, edge, accumulate);
-            }
-
-            accumulate = true;
-        }
-    }
-
-    /// <summary>Rows of A times one panel. A panel that reaches beyond C goes through the block <paramref name="edge"/>.</summary>
-    static void Panel<T>(float* a, nint lda, int rows, int depth, float* panel, float* c, nint ldc, int valid, float* edge, bool accumulate)
-        where T : ITile
-    {
-        bool whole = valid == T.Columns;
-        if (!whole && accumulate)
-        {
-            for (int i = 0; i < rows; i++)
-            {
-                new ReadOnlySpan<float>(c + i * ldc, valid).CopyTo(new Span<float>(edge + i * T.Columns, valid));
-            }
-        }
-
-        float* target = whole ? c : edge;
-        nint step = whole ? ldc : T.Columns;
-        for (int i = 0; i < rows; i += T.Rows)
-        {
-            T.Run(depth, a + i * lda, lda, Math.Min(T.Rows, rows - i), panel, target + i * step, step, accumulate);
-        }
-
-        if (!whole)
-        {
-            for (int i = 0; i < rows; i++)
-            {
-                new ReadOnlySpan<float>(edge + i * T.Columns, valid).CopyTo(new Span<float>(c + i * ldc, valid));
-            }
-        }
-    }
-
-    static void Start(float* c, nint ldc, int rows, int columns, float* bias)
-    {
-        for (int i = 0; i < rows; i++)
-        {
-            Span<float> row = new(c + i * ldc, columns);
-            if (bias == null)
-            {
-                row.Clear();
-            }
-            else
-            {
-                new ReadOnlySpan<float>(bias, columns).CopyTo(row);
+                case CpuPath.Avx512:
+                    _pool.Run(tasks, &ProductTasks.Run<MatmulAvx512F32>, state);
+                    break;
+                case CpuPath.Avx2:
+                    _pool.Run(tasks, &ProductTasks.Run<MatmulAvx2F32>, state);
+                    break;
+                default:
+                    _pool.Run(tasks, &ProductTasks.Run<MatmulVectorF32>, state);
+                    break;
             }
         }
     }
@@ -348,23 +247,5 @@ public sealed unsafe class MatrixProduct : IDisposable
         public void* Target;
         public ElementType SourceType;
         public bool Keep;
-    }
-
-    struct MultiplyJob
-    {
-        public float* A;
-        public nint Lda;
-        public int Rows;
-        public bool Turned;
-        public void* B;
-        public bool Widen;
-        public int Depth;
-        public float* C;
-        public nint Ldc;
-        public int Columns;
-        public float* Bias;
-        public float* Scratch;
-        public int GroupPanels;
-        public int Groups;
     }
 }
