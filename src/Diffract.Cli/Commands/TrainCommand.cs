@@ -1,5 +1,5 @@
 using System.CommandLine;
-using Diffract.Compute.Kernels;
+using System.Globalization;
 using Diffract.Crosscoders;
 using Diffract.Runs;
 using Diffract.Training;
@@ -20,7 +20,9 @@ static class TrainCommand
             Loose files: diffract train --activations X.safetensors [--init W.safetensors] [--order stored|shuffled] --out DIR
               X: x [steps, B, M, D] (each entry is a batch) or [N, M, D] (consecutive batches of --batch tokens; a remainder is left out). W: first weights under published names
               (encoder.weight [M, D, L], encoder.bias [L], decoder.weight [M, L, D], decoder.bias [M, D]; also with the prefix init.), with k, threshold and code_normalization_id
-              where it has them; --k, --code-norm and --threshold-from win over those. Steps default to one pass over X for each of --epochs; more steps than that are refused.
+              where it has them; --k and --code-norm win over those, a threshold that is set goes on. An encoder of fewer models than the decoder reads --encoder-models.
+              Activations are normalised where W has activation_mean and activation_std without NaN. For --kind sae: x [steps, B, D] or [N, D]; W: encoder.weight [L, D], encoder.bias [L],
+              decoder.weight [D, L], b_dec [D]. Steps default to one pass over X for each of --epochs; more steps than that are refused.
               DIR: model.safetensors, config.json, optimizer.safetensors (adam_m.*, adam_v.*, tokens_since_fired), log.jsonl (a line a step); checkpoints/ only with --checkpoint-every.
             """);
         Arguments arguments = new();
@@ -88,7 +90,7 @@ static class TrainCommand
 
         public Option<string?> Output { get; } = new("--out") { Description = "Loose files: folder to write." };
 
-        readonly Option<string?> _kind = new("--kind") { Description = "l1 or batchtopk. Default: batchtopk; loose with --init: batchtopk if W has k or an option of batchtopk is given, else l1." };
+        readonly Option<string?> _kind = new("--kind") { Description = "l1, batchtopk or sae (BatchTopK on one model). Default: batchtopk; loose with --init: sae if W has b_dec, batchtopk if W has k or an option of batchtopk is given, else l1." };
         readonly Option<int?> _latents = new("--latents") { Description = "Size of the dictionary. [that of --init, else 32 times the width]" };
         readonly Option<int?> _k = new("--k") { Description = "BatchTopK: active latents per token. [that of --init, else 100]" };
         readonly Option<double?> _mu = new("--mu") { Description = "L1: weight of the sparsity term. [0.1]" };
@@ -96,7 +98,14 @@ static class TrainCommand
         readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0; fewer than --steps where it is given. [1000]" };
         readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };
         readonly Option<int?> _batch = new("--batch") { Description = "Tokens of a batch. [that of X, else 2048]" };
-        readonly Option<string?> _codeNorm = new("--code-norm") { Description = "crosscoder (sum of the decoder norms) or none. [that of --init, else crosscoder]" };
+        readonly Option<string?> _codeNorm = new("--code-norm") { Description = "crosscoder (sum of the decoder norms), sae (length of all models' vectors together), mixed, none, or decoupled (BatchTopK selects for each model). [that of --init, else crosscoder]" };
+        readonly Option<double?> _mixedAlphaSae = new("--mixed-alpha-sae") { Description = "Code norm mixed: weight of sae. [1]" };
+        readonly Option<double?> _mixedAlphaCc = new("--mixed-alpha-cc") { Description = "Code norm mixed: weight of crosscoder. [0.1]" };
+        readonly Option<string?> _encoderModels = new("--encoder-models") { Description = "Models that the encoder reads, as 0 or 0,1; all are decoded. [all; with --init as many as its encoder has]" };
+        readonly Option<int?> _kInitial = new("--k-initial") { Description = "BatchTopK: k of the first step, from which it goes to --k. [k]" };
+        readonly Option<long?> _kAnnealingSteps = new("--k-annealing-steps") { Description = "BatchTopK: steps from --k-initial to --k. [0]" };
+        readonly Option<long?> _resampleSteps = new("--resample-steps") { Description = "L1: steps between two resamplings of dead latents; the learning rate rises anew after each. [never]" };
+        readonly Option<double?> _encoderInitNorm = new("--encoder-init-norm") { Description = "SAE: length of the encoder's first vectors. [1]" };
         readonly Option<string?> _loss = new("--loss") { Description = "norm (length of the error) or mse. [norm]" };
         readonly Option<double?> _clip = new("--clip") { Description = "Largest norm of all gradients; 0 for no clipping. [1 for batchtopk, 0 for l1]" };
         readonly Option<int?> _kAux = new("--k-aux") { Description = "BatchTopK: dead latents per token in the auxiliary loss. [half the width]" };
@@ -117,14 +126,15 @@ static class TrainCommand
         {
             command.Arguments.Add(Run);
             foreach (Option option in (Option[])[
-                Layer, Name, Preset, Fresh, _kind, _latents, _k, _mu, _lr, _warmup, _steps, _batch, _codeNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
+                Layer, Name, Preset, Fresh, _kind, _latents, _k, _mu, _lr, _warmup, _steps, _batch, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
+                _encoderModels, _kInitial, _kAnnealingSteps, _resampleSteps, _encoderInitNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
                 _thresholdBeta, _decayStart, _seed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
             {
                 command.Options.Add(option);
             }
 
-            _kind.AcceptOnlyFromAmong("l1", "batchtopk");
-            _codeNorm.AcceptOnlyFromAmong("crosscoder", "none");
+            _kind.AcceptOnlyFromAmong("l1", "batchtopk", "sae");
+            _codeNorm.AcceptOnlyFromAmong("crosscoder", "sae", "mixed", "none", "decoupled");
             _loss.AcceptOnlyFromAmong("norm", "mse");
             Order.AcceptOnlyFromAmong("stored", "shuffled");
             Preset.AcceptOnlyFromAmong("demo", "paper");
@@ -132,7 +142,8 @@ static class TrainCommand
 
         public TrainOptions Options(ParseResult parse) => new()
         {
-            Kind = parse.GetValue(_kind) switch { "l1" => CrosscoderKind.L1, "batchtopk" => CrosscoderKind.BatchTopK, _ => null },
+            Kind = parse.GetValue(_kind) switch { "l1" => CrosscoderKind.L1, "batchtopk" or "sae" => CrosscoderKind.BatchTopK, _ => null },
+            Sae = parse.GetValue(_kind) == "sae",
             Latents = parse.GetValue(_latents),
             K = parse.GetValue(_k),
             Mu = parse.GetValue(_mu),
@@ -140,7 +151,14 @@ static class TrainCommand
             Warmup = parse.GetValue(_warmup),
             Steps = parse.GetValue(_steps),
             Batch = parse.GetValue(_batch),
-            CodeNorm = parse.GetValue(_codeNorm) switch { "crosscoder" => CodeNormKind.Crosscoder, "none" => CodeNormKind.None, _ => null },
+            CodeNorm = parse.GetValue(_codeNorm) is { } norm ? CodeNormIds.FromName(norm) : null,
+            MixedAlphaSae = parse.GetValue(_mixedAlphaSae),
+            MixedAlphaCc = parse.GetValue(_mixedAlphaCc),
+            EncoderModels = ParseModels(parse.GetValue(_encoderModels)),
+            KInitial = parse.GetValue(_kInitial),
+            KAnnealingSteps = parse.GetValue(_kAnnealingSteps),
+            ResampleEvery = parse.GetValue(_resampleSteps),
+            EncoderInitNorm = parse.GetValue(_encoderInitNorm),
             Loss = parse.GetValue(_loss) switch { "norm" => LossKind.Norm, "mse" => LossKind.Mse, _ => null },
             Clip = parse.GetValue(_clip),
             KAux = parse.GetValue(_kAux),
@@ -157,6 +175,19 @@ static class TrainCommand
             TensorBoard = parse.GetValue(_tensorBoard),
             AllowOtherPath = parse.GetValue(_otherPath),
         };
+
+        static int[]? ParseModels(string? list)
+        {
+            if (list is null)
+            {
+                return null;
+            }
+
+            string[] parts = list.Split(',', StringSplitOptions.TrimEntries);
+            return parts.All(p => int.TryParse(p, NumberStyles.None, CultureInfo.InvariantCulture, out _))
+                ? [.. parts.Select(p => int.Parse(p, CultureInfo.InvariantCulture)).Order()]
+                : throw DiffractException.Argument($"--encoder-models {list} is not a list of models; wanted numbers, as 0 or 0,1");
+        }
 
         public LooseTrainSettings Loose(ParseResult parse, string activations, TrainOptions options) => new(activations, parse.GetValue(Output)!, options)
         {

@@ -53,10 +53,44 @@ public sealed record CrosscoderConfig
     /// <summary>BatchTopK: active latents per token, on average over a batch; 1 to L.</summary>
     public int K { get; init; } = 100;
 
+    /// <summary>
+    /// A plain sparse autoencoder (spec 2.5): one model, the encoder sees x - b_dec, selection is by the unscaled code, decoder rows have length 1. Always BatchTopK, code norm none.
+    /// </summary>
+    public bool Sae { get; init; }
+
+    /// <summary>Models that the encoder reads, ascending; null for all. All are decoded.</summary>
+    public int[]? EncoderModels { get; init; }
+
+    /// <summary>Models that the encoder reads, resolved.</summary>
+    public int[] ReadModels => EncoderModels ?? [.. Enumerable.Range(0, Models)];
+
+    /// <summary>What keeps latents from models that they do not read or write; null where they read and write all.</summary>
+    public LatentMasks? NewMasks()
+    {
+        if (EncoderModels is null)
+        {
+            return null;
+        }
+
+        LatentMasks masks = new(Latents, Models);
+        masks.Reads_L.Span<int>().Fill(EncoderModels.Aggregate(0, (bits, m) => bits | 1 << m));
+        return masks;
+    }
+
     /// <summary>Checks what depends on more than one field.</summary>
-    /// <exception cref="DiffractException">k outside 1 .. L.</exception>
+    /// <exception cref="DiffractException">k outside 1 .. L, an SAE of several models, or encoder models that there are not.</exception>
     public void Check()
     {
+        if (Sae && (Models != 1 || Kind != CrosscoderKind.BatchTopK || CodeNorm.Kind != CodeNormKind.None || EncoderModels is not null))
+        {
+            throw DiffractException.Argument($"an SAE of {Models} models with code norm {CodeNormIds.Name(CodeNorm.Kind)} cannot be made; wanted one model, BatchTopK, code norm none");
+        }
+
+        if (EncoderModels is { } read && (read.Length == 0 || read.Distinct().Count() != read.Length || !read.Order().SequenceEqual(read) || read[0] < 0 || read[^1] >= Models))
+        {
+            throw DiffractException.Argument($"encoder models [{string.Join(", ", read)}] do not fit; wanted some of 0 to {Models - 1}, ascending, each once");
+        }
+
         if (Kind == CrosscoderKind.BatchTopK && (K < 1 || K > Latents))
         {
             throw DiffractException.Argument($"k = {K} does not fit a dictionary of {Latents} latents; wanted 1 to {Latents}");

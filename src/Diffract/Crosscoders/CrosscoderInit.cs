@@ -8,7 +8,7 @@ namespace Diffract.Crosscoders;
 /// </summary>
 /// <param name="Seed">Seed of the draws.</param>
 /// <param name="SameForAllModels">One draw, copied to each model: every latent begins exactly shared (Δ-norm 0.5). Needs equal widths.</param>
-/// <param name="Transpose">The decoder begins as the encoder's transpose; else it is drawn.</param>
+/// <param name="Transpose">The decoder begins as the encoder's transpose, also for models that the encoder then does not read; else it is drawn.</param>
 /// <param name="Norm">Length that every latent vector is scaled to, for each model; null leaves the draws as they are.</param>
 public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, bool Transpose = true, double? Norm = null)
 {
@@ -18,12 +18,21 @@ public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, boo
     /// <summary>What the paper's runs used: L1 begins at norm 0.005, BatchTopK at 1.</summary>
     public static CrosscoderInit Paper(CrosscoderKind kind, long seed) => new(seed, Norm: kind == CrosscoderKind.L1 ? 0.005 : 1);
 
+    /// <summary>SAE: length of the encoder's first vectors; the decoder's have length 1 (spec 2.5).</summary>
+    public double EncoderNorm { get; init; } = 1;
+
     /// <summary>Writes all weights; biases become 0 and the threshold unset.</summary>
     /// <exception cref="DiffractException">One draw for models of different widths.</exception>
     public void Apply(Crosscoder crosscoder)
     {
         int[] offsets = crosscoder.ModelOffsets;
         int[] widths = crosscoder.Config.Widths;
+        if (crosscoder.Config.Sae)
+        {
+            ApplySae(crosscoder);
+            return;
+        }
+
         if (SameForAllModels && widths.Any(w => w != widths[0]))
         {
             throw DiffractException.Argument($"models of widths [{string.Join(", ", widths)}] cannot begin with the same weights; wanted equal widths, or a draw for each model");
@@ -47,9 +56,37 @@ public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, boo
                 {
                     Draw(dec_D, DecoderStream, j, SameForAllModels ? 0 : m, decoderFan);
                 }
+
+                if (crosscoder.Masks is { } masks)
+                {
+                    (masks.Reads(j, m) ? [] : enc_D).Clear();
+                    (masks.Writes(j, m) ? [] : dec_D).Clear();
+                }
             }
         }
 
+        Finish(crosscoder);
+    }
+
+    /// <summary>Decoder rows uniform in a cube, then of length 1; the encoder a multiple of them.</summary>
+    void ApplySae(Crosscoder crosscoder)
+    {
+        CrosscoderInit unit = this with { Norm = 1 };
+        for (int j = 0; j < crosscoder.Latents; j++)
+        {
+            Span<float> dec_E = crosscoder.WDec_LE.Row(j), enc_E = crosscoder.WEnc_LE.Row(j);
+            unit.Draw(dec_E, DecoderStream, j, 0, crosscoder.Latents);
+            for (int e = 0; e < dec_E.Length; e++)
+            {
+                enc_E[e] = (float)(dec_E[e] * EncoderNorm);
+            }
+        }
+
+        Finish(crosscoder);
+    }
+
+    static void Finish(Crosscoder crosscoder)
+    {
         crosscoder.BEnc_L.Row(0).Clear();
         crosscoder.BDec_E.Row(0).Clear();
         crosscoder.Threshold = -1;

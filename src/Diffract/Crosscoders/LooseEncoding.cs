@@ -6,7 +6,9 @@ using Diffract.Runs;
 
 namespace Diffract.Crosscoders;
 
-/// <summary>Encoding a loose file: <c>x</c> [N, M, D] to <c>code</c> [N, L] (unscaled) and <c>reconstruction</c> [N, M, D].</summary>
+/// <summary>
+/// Encoding a loose file: <c>x</c> [N, M, D] (SAEs [N, D]), raw, to <c>code</c> [N, L] (unscaled; decoupled [N, M, L]) and <c>reconstruction</c>, of the shape of x and raw too.
+/// </summary>
 public static class LooseEncoding
 {
     const int Batch = 1024;
@@ -16,15 +18,16 @@ public static class LooseEncoding
         using Crosscoder crosscoder = CrosscoderFolder.Load(folder, backend);
         if (crosscoder.ThresholdUnset)
         {
-            progress.Warn($"{folder} has no inference threshold ({crosscoder.Threshold}): every positive latent is kept, the code is dense");
+            progress.Warn($"{folder} has no inference threshold ({string.Join(", ", crosscoder.Thresholds)}): every positive latent is kept, the code is dense");
         }
 
         using SafetensorsFile file = SafetensorsFile.Open(activations);
         long[] shape = file["x"].Shape;
         int width = crosscoder.Config.Widths[0];
-        if (shape.Length != 3 || shape[1] != crosscoder.Models || shape[2] != width || shape[0] > int.MaxValue)
+        long[] wanted = crosscoder.Config.Sae ? [width] : [crosscoder.Models, width];
+        if (shape.Length < 2 || !shape.AsSpan(1).SequenceEqual(wanted) || shape[0] > int.MaxValue)
         {
-            throw new DiffractException($"{activations}: tensor x has the shape [{string.Join(", ", shape)}], wanted [tokens, {crosscoder.Models}, {width}] for {folder}");
+            throw new DiffractException($"{activations}: tensor x has the shape [{string.Join(", ", shape)}], wanted [tokens, {string.Join(", ", wanted)}] for {folder}");
         }
 
         float[] x = file.Floats("x");
@@ -37,7 +40,8 @@ public static class LooseEncoding
 
         Encoder encoder = new(crosscoder, x, (int)shape[0], progress, stop);
         SafetensorsWriter writer = new();
-        writer.AddBytes("code", "F32", [shape[0], crosscoder.Latents], shape[0] * crosscoder.Latents * sizeof(float), encoder.WriteCode);
+        long[] code = crosscoder.Decoupled ? [shape[0], crosscoder.Models, crosscoder.Latents] : [shape[0], crosscoder.Latents];
+        writer.AddBytes("code", "F32", code, code.Aggregate((a, b) => a * b) * sizeof(float), encoder.WriteCode);
         writer.AddBytes("reconstruction", "F32", shape, shape[0] * crosscoder.E * sizeof(float), encoder.WriteReconstruction);
         writer.Save(output);
         progress.Done("encode", FormattableString.Invariant($"{shape[0]} tokens, L0 {encoder.Pairs / (double)shape[0]:F2}, {output}"));
@@ -50,7 +54,8 @@ public static class LooseEncoding
 
         public void WriteCode(Stream stream)
         {
-            float[] code_L = new float[crosscoder.Latents];
+            int latents = crosscoder.Latents;
+            float[] code_ML = new float[(crosscoder.Decoupled ? crosscoder.Models : 1) * latents];
             Pairs = 0;
             ForEach((code, _) =>
             {
@@ -58,13 +63,18 @@ public static class LooseEncoding
                 Span<int> start = code.TokenStart.Span<int>();
                 for (int b = 0; b < code.Tokens; b++)
                 {
-                    Array.Clear(code_L);
+                    Array.Clear(code_ML);
                     for (int i = start[b]; i < start[b + 1]; i++)
                     {
-                        code_L[code.TokenLatent.Span<int>()[i]] = code.PairValue.Span<float>()[code.TokenPairs.Span<int>()[i]];
+                        int pair = code.TokenPairs.Span<int>()[i], latent = code.TokenLatent.Span<int>()[i];
+                        int active = code.ModelOffsets is null ? 1 : code.PairModels!.Span<int>()[pair];
+                        for (int m = 0; m * latents < code_ML.Length; m++)
+                        {
+                            code_ML[m * latents + latent] = (active >> m & 1) != 0 ? code.PairValue.Span<float>()[pair] : 0;
+                        }
                     }
 
-                    stream.Write(MemoryMarshal.AsBytes(code_L.AsSpan()));
+                    stream.Write(MemoryMarshal.AsBytes(code_ML.AsSpan()));
                 }
             });
         }

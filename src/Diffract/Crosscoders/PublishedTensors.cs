@@ -6,8 +6,8 @@ using Diffract.Runs;
 namespace Diffract.Crosscoders;
 
 /// <summary>
-/// The published order of a crosscoder's tensors: encoder.weight [M, D, L], encoder.bias [L], decoder.weight [M, L, D], decoder.bias [M, D]; inside, latents are rows
-/// and the models lie end to end. Adam's moments are kept in the same order under a prefix.
+/// The published order of a crosscoder's tensors: encoder.weight [models read, D, L], encoder.bias [L], decoder.weight [M, L, D], decoder.bias [M, D]; of an SAE encoder.weight [L, D],
+/// encoder.bias [L], decoder.weight [D, L], b_dec [D]. Inside, latents are rows and the models lie end to end. Adam's moments are kept in the same order under a prefix.
 /// </summary>
 public static class PublishedTensors
 {
@@ -31,38 +31,37 @@ public static class PublishedTensors
         return null;
     }
 
-    /// <summary>Fills the four matrices from the tensors under <paramref name="prefix"/>. A bias of shape [M, L] (old files) is summed over the models.</summary>
+    /// <summary>Name of the tensor that holds the decoder's bias.</summary>
+    public static string DecoderBias(CrosscoderConfig config) => config.Sae ? "b_dec" : "decoder.bias";
+
+    /// <summary>
+    /// Fills the four matrices from the tensors under <paramref name="prefix"/>. A bias of shape [M, L] (old files) is summed over the models; columns of models that are not read become 0.
+    /// </summary>
     /// <exception cref="DiffractException">A tensor is missing or has another shape.</exception>
     public static void Read(SafetensorsFile file, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
     {
         (int models, int width, int latents) = (config.Models, EqualWidth(config), config.Latents);
-        using (TensorFloats enc_MDL = new(file, prefix + "encoder.weight", models, width, latents))
+        if (config.Sae)
         {
+            using TensorFloats enc_LE = new(file, prefix + "encoder.weight", latents, width), dec_EL = new(file, prefix + "decoder.weight", width, latents);
+            ReadRows(enc_LE, 0, wEnc_LE);
+            ReadTurned(dec_EL, 0, wDec_LE);
+        }
+        else
+        {
+            int[] read = config.ReadModels;
+            using TensorFloats enc_MDL = new(file, prefix + "encoder.weight", read.Length, width, latents), dec_MLD = new(file, prefix + "decoder.weight", models, latents, width);
             for (int m = 0; m < models; m++)
             {
-                for (int d = 0; d < width; d++)
+                ReadRows(dec_MLD, (long)m * latents * width, wDec_LE.SliceColumns(m * width, width));
+                if (Array.IndexOf(read, m) is >= 0 and int i)
                 {
-                    ReadOnlySpan<float> row_L = enc_MDL.Slice(((long)m * width + d) * latents, latents);
-                    for (int j = 0; j < latents; j++)
-                    {
-                        wEnc_LE.Row(j)[m * width + d] = row_L[j];
-                    }
+                    ReadTurned(enc_MDL, (long)i * latents * width, wEnc_LE.SliceColumns(m * width, width));
                 }
             }
         }
 
-        using (TensorFloats dec_MLD = new(file, prefix + "decoder.weight", models, latents, width))
-        {
-            for (int m = 0; m < models; m++)
-            {
-                for (int j = 0; j < latents; j++)
-                {
-                    dec_MLD.Slice(((long)m * latents + j) * width, width).CopyTo(wDec_LE.Row(j).Slice(m * width, width));
-                }
-            }
-        }
-
-        bool byModel = file[prefix + "encoder.bias"].Shape.Length == 2;
+        bool byModel = !config.Sae && file[prefix + "encoder.bias"].Shape.Length == 2;
         float[] bias = byModel ? file.Floats(prefix + "encoder.bias", models, latents) : file.Floats(prefix + "encoder.bias", latents);
         for (int j = 0; j < latents; j++)
         {
@@ -75,7 +74,7 @@ public static class PublishedTensors
             bEnc_L.Row(0)[j] = (float)sum;
         }
 
-        file.Floats(prefix + "decoder.bias", models, width).CopyTo(bDec_E.Row(0));
+        (config.Sae ? file.Floats(prefix + "b_dec", width) : file.Floats(prefix + "decoder.bias", models, width)).CopyTo(bDec_E.Row(0));
     }
 
     /// <summary>Adds the four tensors under <paramref name="prefix"/>; they are turned while written.</summary>
@@ -83,19 +82,62 @@ public static class PublishedTensors
     {
         (int models, int width, int latents) = (config.Models, EqualWidth(config), config.Latents);
         long bytes = (long)latents * config.E * sizeof(float);
-        writer.AddBytes(prefix + "encoder.weight", "F32", [models, width, latents], bytes, s => WriteTurned(s, wEnc_LE));
+        if (config.Sae)
+        {
+            writer.AddBytes(prefix + "encoder.weight", "F32", [latents, width], bytes, s => WriteRows(s, wEnc_LE, 0, width));
+            writer.Add(prefix + "encoder.bias", bEnc_L, latents);
+            writer.Add(prefix + "b_dec", bDec_E, width);
+            writer.AddBytes(prefix + "decoder.weight", "F32", [width, latents], bytes, s => WriteTurned(s, wDec_LE, 0, width));
+            return;
+        }
+
+        int[] read = config.ReadModels;
+        writer.AddBytes(prefix + "encoder.weight", "F32", [read.Length, width, latents], bytes / models * read.Length, s =>
+        {
+            foreach (int m in read)
+            {
+                WriteTurned(s, wEnc_LE, m * width, width);
+            }
+        });
         writer.Add(prefix + "encoder.bias", bEnc_L, latents);
         writer.Add(prefix + "decoder.bias", bDec_E, models, width);
         writer.AddBytes(prefix + "decoder.weight", "F32", [models, latents, width], bytes, s =>
         {
             for (int m = 0; m < models; m++)
             {
-                for (int j = 0; j < latents; j++)
-                {
-                    s.Write(MemoryMarshal.AsBytes(wDec_LE.Row(j).Slice(m * width, width)));
-                }
+                WriteRows(s, wDec_LE, m * width, width);
             }
         });
+    }
+
+    /// <summary>Row j of the target from the elements first + j·columns on.</summary>
+    static void ReadRows(TensorFloats source, long first, Matrix target)
+    {
+        for (int j = 0; j < target.Rows; j++)
+        {
+            source.Slice(first + (long)j * target.Columns, target.Columns).CopyTo(target.Row(j));
+        }
+    }
+
+    /// <summary>Column d of the target from the elements first + d·rows on.</summary>
+    static void ReadTurned(TensorFloats source, long first, Matrix target)
+    {
+        for (int d = 0; d < target.Columns; d++)
+        {
+            ReadOnlySpan<float> column = source.Slice(first + (long)d * target.Rows, target.Rows);
+            for (int j = 0; j < column.Length; j++)
+            {
+                target.Row(j)[d] = column[j];
+            }
+        }
+    }
+
+    static void WriteRows(Stream stream, Matrix w_LE, int first, int count)
+    {
+        for (int j = 0; j < w_LE.Rows; j++)
+        {
+            stream.Write(MemoryMarshal.AsBytes(w_LE.Row(j).Slice(first, count)));
+        }
     }
 
     /// <summary>The one width of all models.</summary>
@@ -105,12 +147,12 @@ public static class PublishedTensors
             ? config.Widths[0]
             : throw new DiffractException($"models of widths [{string.Join(", ", config.Widths)}] do not fit the published layout, which has one width; choose layers of equal width");
 
-    static void WriteTurned(Stream stream, Matrix w_LE)
+    static void WriteTurned(Stream stream, Matrix w_LE, int from, int columns)
     {
         float[] block = new float[Block * w_LE.Rows];
-        for (int first = 0; first < w_LE.Columns; first += Block)
+        for (int first = from; first < from + columns; first += Block)
         {
-            int count = Math.Min(Block, w_LE.Columns - first);
+            int count = Math.Min(Block, from + columns - first);
             for (int j = 0; j < w_LE.Rows; j++)
             {
                 ReadOnlySpan<float> part = w_LE.Row(j).Slice(first, count);

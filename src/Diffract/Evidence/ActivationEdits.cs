@@ -25,6 +25,7 @@ public sealed class ActivationEdits : IDisposable
     /// <param name="maxTokens">Most tokens of a batch.</param>
     public ActivationEdits(Crosscoder crosscoder, IReadOnlyList<int[]> sets, int maxTokens)
     {
+        DictionaryForm.Require(crosscoder, "the crosscoder", "an intervention");
         int[] offsets = crosscoder.ModelOffsets;
         if (crosscoder.Models != 2 || offsets[1] != offsets[2] - offsets[1])
         {

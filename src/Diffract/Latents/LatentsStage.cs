@@ -50,7 +50,7 @@ public static class LatentsStage
         context.Finish(folder, plan with
         {
             Outputs = new() { [LatentActivations.FileName] = activations, [LatentTable.FileName] = table },
-            Facts = Facts(rows, counts, documents.Count),
+            Facts = Facts(rows, counts, documents.Count, crosscoder.Normalisation),
             Seconds = clock.Elapsed.TotalSeconds,
         });
         context.Progress.Done("latents", FormattableString.Invariant(
@@ -60,6 +60,7 @@ public static class LatentsStage
 
     static void Check(Crosscoder crosscoder, LatentsSettings settings)
     {
+        DictionaryForm.Require(crosscoder, settings.Name, "the latent table", normalised: true);
         if (crosscoder.Models != 2)
         {
             throw new DiffractException($"crosscoder {settings.Name} has {crosscoder.Models} models; the latent table compares two, base and chat");
@@ -112,8 +113,12 @@ public static class LatentsStage
         return writer.Save(context.Stop);
     }
 
-    static JsonObject Facts(LatentRow[] rows, LatentCounts counts, int documents) => new()
+    static JsonObject Facts(LatentRow[] rows, LatentCounts counts, int documents, ActivationNorm? normalisation) => new()
     {
+        ["normUnits"] = normalisation is null
+            ? "decoder norms, and Delta-norm with them, are in units of raw activations"
+            : FormattableString.Invariant(
+                $"decoder norms, and Delta-norm with them, are in units of normalised activations (root mean square {normalisation.TargetRms} by model); one raw unit is {string.Join(" and ", normalisation.Scale_M)} of them"),
         ["documents"] = documents,
         ["tokens"] = counts.Tokens,
         ["l0"] = (double)counts.Pairs / counts.Tokens,

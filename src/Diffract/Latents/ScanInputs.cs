@@ -39,6 +39,11 @@ public sealed class ScanInputs : IDisposable
         {
             activations = ActivationStore.Open(run, layer);
             crosscoder = CrosscoderFolder.Load(run.Crosscoder(name), backend);
+            if (crosscoder.Config.Sae)
+            {
+                DictionaryForm.Require(crosscoder, name, "the latent table");
+            }
+
             CheckWidths(name, crosscoder.ModelOffsets, layer, activations.ModelOffsets);
             Dictionary<string, string> fingerprints = new()
             {

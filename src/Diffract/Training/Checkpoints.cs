@@ -114,7 +114,7 @@ public sealed class Checkpoints(string folder, JsonObject identity, bool keepAll
         PublishedTensors.Read(model, "", crosscoder.Config, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE, crosscoder.BDec_E);
         if (crosscoder.Config.Kind == CrosscoderKind.BatchTopK)
         {
-            crosscoder.Threshold = model.Floats("threshold")[0];
+            PublishedCrosscoder.ReadThresholds(model, "", crosscoder);
         }
 
         crosscoder.RefreshNorms();

@@ -25,6 +25,9 @@ sealed class DenseStep : IDisposable
         _gBias_L = crosscoder.Backend.Matrix(1, crosscoder.Latents);
     }
 
+    /// <summary>[B, L]: the code of the last <see cref="Forward"/>.</summary>
+    public Matrix Code_BL => _code_BL;
+
     /// <summary>Code, reconstruction [B, E] and sums of the code over the batch [1, L]; returns the number of active pairs.</summary>
     public long Forward(Matrix acts_BE, Matrix recon_BE, Matrix sum_L)
     {

@@ -32,6 +32,9 @@ public static class LooseTraining
     /// <summary>Latents per model width where nothing is said (spec 3.1).</summary>
     const int Expansion = 32;
 
+    /// <summary>Active latents per token where nothing is said (spec 3.1).</summary>
+    const int DefaultK = 100;
+
     public static void Run(LooseTrainSettings settings, IBackend backend, IProgressSink progress, CancellationToken stop)
     {
         TrainOptions options = settings.Options;
@@ -41,8 +44,8 @@ public static class LooseTraining
             throw DiffractException.Argument($"--epochs {settings.Epochs} does not fit; wanted at least 1");
         }
 
-        using StoredBatches source = new(settings.Activations, options.Batch, settings.Shuffled ? options.Seed : null);
-        CrosscoderKind kind = options.ImpliedKind ?? KindOf(settings.Init);
+        (CrosscoderKind kind, bool sae) = KindOf(settings.Init, options);
+        using StoredBatches source = new(settings.Activations, options.Batch, settings.Shuffled ? options.Seed : null, sae);
         using Crosscoder crosscoder = First(settings, kind, source, backend);
         long most = source.BatchesPerPass * settings.Epochs;
         if (options.Steps > most)
@@ -51,7 +54,7 @@ public static class LooseTraining
                 $"--steps {options.Steps} needs {options.Steps * source.Batch} tokens, {settings.Epochs} pass(es) over {settings.Activations} give {most} steps of {source.Batch}; raise --epochs or lower --steps");
         }
 
-        TrainingConfig config = options.Over(new TrainingConfig { Crosscoder = crosscoder.Config, Steps = most, Batch = source.Batch, Clip = TrainingConfig.DefaultClip(kind) });
+        TrainingConfig config = options.Over(new TrainingConfig { Crosscoder = crosscoder.Config, Steps = most, Batch = source.Batch, Loss = TrainingConfig.DefaultLoss(crosscoder.Config), Clip = TrainingConfig.DefaultClip(kind) });
         config.Check();
         TrainingPlan.WarnUnused(options, kind, progress);
         TrainingPlan.RequireMemory(config);
@@ -75,21 +78,34 @@ public static class LooseTraining
 
         OptimizerFile.Save(settings.Output, trainer.State, crosscoder);
         CrosscoderFolder.Save(settings.Output, crosscoder, settings.Init is null ? options.Init(Preset.Paper.InitNorm(kind)) : null);
-        string threshold = kind == CrosscoderKind.BatchTopK ? string.Create(CultureInfo.InvariantCulture, $", threshold {crosscoder.Threshold:G5}") : "";
+        string thresholds = string.Join(" and ", crosscoder.Thresholds.Select(t => t.ToString("G5", CultureInfo.InvariantCulture)));
+        string threshold = kind == CrosscoderKind.BatchTopK ? $", threshold {thresholds}" : "";
         progress.Done("train", $"{config.Steps} steps{threshold}, {settings.Output}");
     }
 
-    /// <summary>The kind that a file of first weights was made for: one with k is BatchTopK.</summary>
-    static CrosscoderKind KindOf(string? init)
+    /// <summary>What is trained: as asked for, else what a file of first weights was made for (b_dec: an SAE; k: BatchTopK; else L1), else BatchTopK as in a run folder.</summary>
+    static (CrosscoderKind Kind, bool Sae) KindOf(string? init, TrainOptions options)
     {
         if (init is null)
         {
-            return CrosscoderKind.BatchTopK;
+            return (options.ImpliedKind ?? CrosscoderKind.BatchTopK, options.Sae);
         }
 
         using SafetensorsFile file = SafetensorsFile.Open(init);
         string? prefix = PublishedTensors.FindPrefix(file, "", "init.");
-        return prefix is null || file.Tensors.ContainsKey(prefix + "k") ? CrosscoderKind.BatchTopK : CrosscoderKind.L1;
+        bool sae = prefix is not null && file.Tensors.ContainsKey(prefix + "b_dec");
+        if (options.Sae && !sae)
+        {
+            throw DiffractException.Argument($"--kind sae does not fit {init}, which has no tensor b_dec; give an SAE's first weights, or leave --kind out");
+        }
+
+        if (sae && options.Kind is not null && !options.Sae)
+        {
+            throw DiffractException.Argument($"--kind does not fit {init}, which is an SAE (tensor b_dec); give --kind sae, or leave it out");
+        }
+
+        bool topK = prefix is null || file.Tensors.ContainsKey(prefix + "k");
+        return (sae ? CrosscoderKind.BatchTopK : options.ImpliedKind ?? (topK ? CrosscoderKind.BatchTopK : CrosscoderKind.L1), sae);
     }
 
     static Crosscoder First(LooseTrainSettings settings, CrosscoderKind kind, StoredBatches source, IBackend backend)
@@ -97,23 +113,30 @@ public static class LooseTraining
         TrainOptions options = settings.Options;
         if (settings.Init is null)
         {
-            CrosscoderConfig config = new(kind, options.Latents ?? Expansion * source.Widths[0], source.Widths) { CodeNorm = options.CodeNorm ?? CodeNormKind.Crosscoder };
-            config = options.K is { } k ? config with { K = k } : config;
+            CrosscoderConfig config = options.Dictionary(kind, Expansion * source.Widths[0], source.Widths, DefaultK);
             TrainingPlan.RequireMemory(new TrainingConfig { Crosscoder = config, Steps = 1, Batch = source.Batch });
             Crosscoder drawn = new(config, backend);
             options.Init(Preset.Paper.InitNorm(kind)).Apply(drawn);
             return drawn;
         }
 
-        Crosscoder loaded = CrosscoderFolder.LoadInit(settings.Init, kind, options.CodeNorm, options.K, backend);
+        InitChoices choices = new()
+        {
+            Kind = kind,
+            CodeNorm = options.CodeNorm,
+            AlphaSae = options.MixedAlphaSae ?? 1.0,
+            AlphaCc = options.MixedAlphaCc ?? 0.1,
+            K = options.K,
+            EncoderModels = options.EncoderModels,
+        };
+        Crosscoder loaded = CrosscoderFolder.LoadInit(settings.Init, choices, backend);
         if (options.Latents is { } latents && latents != loaded.Latents)
         {
             loaded.Dispose();
             throw DiffractException.Argument($"--latents {latents} does not fit {settings.Init}, which has {loaded.Latents}; leave --latents out");
         }
 
-        // A start that is asked for begins a new running mean; without one, a threshold that the file brings goes on.
-        loaded.Threshold = options.ThresholdFrom is null ? loaded.Threshold : -1;
+        // A threshold that the file brings goes on as the running mean that it is (spec 3.5: only an unset one takes a batch's smallest).
         return loaded;
     }
 

@@ -4,7 +4,7 @@ using Diffract.Runs;
 
 namespace Diffract.Training;
 
-/// <summary><c>optimizer.safetensors</c>: Adam's moments as <c>adam_m.*</c> and <c>adam_v.*</c> in the published order, and <c>tokens_since_fired</c> [L].</summary>
+/// <summary><c>optimizer.safetensors</c>: Adam's moments as <c>adam_m.*</c> and <c>adam_v.*</c> in the published order, and <c>tokens_since_fired</c> [L]; with resampling also <c>steps_since_active</c> [L].</summary>
 public static class OptimizerFile
 {
     public const string Name = "optimizer.safetensors";
@@ -12,6 +12,7 @@ public static class OptimizerFile
     const string First = "adam_m.";
     const string Second = "adam_v.";
     const string Counters = "tokens_since_fired";
+    const string Silent = "steps_since_active";
 
     public static FileSeal Save(string folder, TrainingState state, Crosscoder crosscoder)
     {
@@ -19,6 +20,11 @@ public static class OptimizerFile
         PublishedTensors.Add(writer, First, crosscoder.Config, state.EncM_LE, state.BiasM_L, state.DecM_LE, state.DecBiasM_E);
         PublishedTensors.Add(writer, Second, crosscoder.Config, state.EncV_LE, state.BiasV_L, state.DecV_LE, state.DecBiasV_E);
         writer.Add(Counters, state.Firing.TokensSinceFired, crosscoder.Latents);
+        if (state.SilentSteps is { } silent)
+        {
+            writer.Add(Silent, silent, crosscoder.Latents);
+        }
+
         return writer.Save(Path.Combine(folder, Name));
     }
 
@@ -28,5 +34,9 @@ public static class OptimizerFile
         PublishedTensors.Read(file, First, crosscoder.Config, state.EncM_LE, state.BiasM_L, state.DecM_LE, state.DecBiasM_E);
         PublishedTensors.Read(file, Second, crosscoder.Config, state.EncV_LE, state.BiasV_L, state.DecV_LE, state.DecBiasV_E);
         file.Integers(Counters, crosscoder.Latents).CopyTo(state.Firing.TokensSinceFired, 0);
+        if (state.SilentSteps is { } silent)
+        {
+            file.Integers(Silent, crosscoder.Latents).CopyTo(silent, 0);
+        }
     }
 }

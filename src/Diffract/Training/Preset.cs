@@ -1,4 +1,3 @@
-using Diffract.Compute.Kernels;
 using Diffract.Crosscoders;
 using Diffract.Runs;
 
@@ -134,7 +133,7 @@ public sealed record Preset
         }
 
         int latents = options.Latents ?? Expansion * widths.Max();
-        CrosscoderConfig crosscoder = new(kind, latents, widths) { CodeNorm = options.CodeNorm ?? CodeNormKind.Crosscoder, K = options.K ?? Math.Min(K, latents) };
+        CrosscoderConfig crosscoder = options.Dictionary(kind, latents, widths, K);
         long Share(double share) => (long)(share * steps);
         TrainingConfig config = options.Over(new TrainingConfig
         {
@@ -148,6 +147,7 @@ public sealed record Preset
             DecayStart = DecayShare is { } share && Share(share) > (options.Warmup ?? Share(WarmupShare)) ? Share(share) : null,
             ThresholdBeta = ThresholdBeta,
             Mu = Mu,
+            Loss = TrainingConfig.DefaultLoss(crosscoder),
             Clip = TrainingConfig.DefaultClip(kind),
         });
         config.Check();

@@ -7,11 +7,15 @@ namespace Diffract.Training;
 /// <param name="Mse">Mean squared length of the error.</param>
 /// <param name="Sparsity">L1: mean over tokens of Σ f·s.</param>
 /// <param name="Aux">BatchTopK: the auxiliary loss, before its weight; 0 when no latent is dead.</param>
-/// <param name="Threshold">BatchTopK: the inference threshold after this step; -1 when unset.</param>
+/// <param name="Threshold">BatchTopK: the inference threshold after this step (the first model's of a decoupled code); -1 when unset.</param>
 /// <param name="Dead">Latents past the dead horizon, this batch counted.</param>
-/// <param name="K">BatchTopK: k.</param>
+/// <param name="K">BatchTopK: k of this step.</param>
 /// <param name="GradNorm">Norm of all gradients before clipping, where clipping is on.</param>
 /// <param name="LearningRate">Learning rate of this step.</param>
 /// <param name="L0">Active latents per token.</param>
 public readonly record struct StepRecord(
-    long Step, double Loss, double L2, double Mse, double Sparsity, double Aux, double Threshold, int Dead, double K, double GradNorm, double LearningRate, double L0);
+    long Step, double Loss, double L2, double Mse, double Sparsity, double Aux, double Threshold, int Dead, double K, double GradNorm, double LearningRate, double L0)
+{
+    /// <summary>The thresholds by model of a decoupled code after this step (the crosscoder's own array); else null.</summary>
+    public float[]? Thresholds { get; init; }
+}

@@ -7,7 +7,7 @@ using Diffract.Runs;
 namespace Diffract.Training;
 
 /// <summary>
-/// Batches from a loose file: tensor <c>x</c> as [steps, B, M, D], each entry a batch, or as [N, M, D], B rows after the other.
+/// Batches from a loose file: tensor <c>x</c> as [steps, B, M, D], each entry a batch, or as [N, M, D], B rows after the other; for an SAE [steps, B, D] or [N, D].
 /// Rows come as stored, or permuted anew for each pass by a seed.
 /// </summary>
 public sealed class StoredBatches : IBatchSource, IDisposable
@@ -24,21 +24,25 @@ public sealed class StoredBatches : IBatchSource, IDisposable
     /// <param name="path">The safetensors file.</param>
     /// <param name="batch">Rows of a batch; null takes the file's own, or 2048 where it has none.</param>
     /// <param name="seed">Null for the stored order.</param>
+    /// <param name="single">For an SAE: x has no axis of models.</param>
     /// <exception cref="DiffractException">No tensor x, another shape, or fewer rows than one batch.</exception>
-    public StoredBatches(string path, int? batch, long? seed)
+    public StoredBatches(string path, int? batch, long? seed, bool single = false)
     {
         _file = SafetensorsFile.Open(path);
         try
         {
             long[] shape = _file["x"].Shape;
-            if (shape.Length is not (3 or 4) || shape.Any(n => n is < 1 or > int.MaxValue))
+            int axes = shape.Length + (single ? 1 : 0);
+            if (axes is not (3 or 4) || shape.Any(n => n is < 1 or > int.MaxValue))
             {
-                throw new DiffractException($"{path}: tensor x has the shape [{string.Join(", ", shape)}], wanted [steps, batch, models, width] or [tokens, models, width]");
+                string wanted = single ? "[steps, batch, width] or [tokens, width] for an SAE" : "[steps, batch, models, width] or [tokens, models, width]";
+                throw new DiffractException($"{path}: tensor x has the shape [{string.Join(", ", shape)}], wanted {wanted}");
             }
 
-            if (shape.Length == 4 && batch is { } wanted && wanted != shape[1])
+            shape = single ? [.. shape[..^1], 1, shape[^1]] : shape;
+            if (shape.Length == 4 && batch is { } given && given != shape[1])
             {
-                throw DiffractException.Argument($"--batch {wanted} does not fit {path}, whose x holds batches of {shape[1]} tokens; leave --batch out");
+                throw DiffractException.Argument($"--batch {given} does not fit {path}, whose x holds batches of {shape[1]} tokens; leave --batch out");
             }
 
             _batch = shape.Length == 4 ? (int)shape[1] : batch ?? 2048;

@@ -9,6 +9,9 @@ public sealed record TrainOptions
 {
     public CrosscoderKind? Kind { get; init; }
 
+    /// <summary>A plain SAE: one model (spec 2.5). Always BatchTopK.</summary>
+    public bool Sae { get; init; }
+
     public int? Latents { get; init; }
 
     public int? K { get; init; }
@@ -24,6 +27,24 @@ public sealed record TrainOptions
     public int? Batch { get; init; }
 
     public CodeNormKind? CodeNorm { get; init; }
+
+    /// <summary>Code norm MIXED: weight of the length of all models' vectors together.</summary>
+    public double? MixedAlphaSae { get; init; }
+
+    /// <summary>Code norm MIXED: weight of the sum of the models' lengths.</summary>
+    public double? MixedAlphaCc { get; init; }
+
+    /// <summary>Models that the encoder reads; null for all.</summary>
+    public int[]? EncoderModels { get; init; }
+
+    public int? KInitial { get; init; }
+
+    public long? KAnnealingSteps { get; init; }
+
+    public long? ResampleEvery { get; init; }
+
+    /// <summary>SAE: length of the encoder's first vectors.</summary>
+    public double? EncoderInitNorm { get; init; }
 
     public LossKind? Loss { get; init; }
 
@@ -63,7 +84,30 @@ public sealed record TrainOptions
     public bool AllowOtherPath { get; init; }
 
     /// <summary>First weights, with vectors of length <paramref name="norm"/> where none was given.</summary>
-    public CrosscoderInit Init(double norm) => new(Seed, SameInit, TransposeInit, InitNorm is { } given ? (given == 0 ? null : given) : norm);
+    public CrosscoderInit Init(double norm)
+        => new(Seed, SameInit, TransposeInit, InitNorm is { } given ? (given == 0 ? null : given) : norm) { EncoderNorm = EncoderInitNorm ?? 1 };
+
+    /// <summary>The dictionary that is asked for.</summary>
+    /// <param name="kind">What decides which latents fire.</param>
+    /// <param name="latents">L where none is given.</param>
+    /// <param name="widths">Width of each model.</param>
+    /// <param name="k">k where none is given.</param>
+    public CrosscoderConfig Dictionary(CrosscoderKind kind, int latents, int[] widths, int k)
+    {
+        if (Sae && CodeNorm is not (null or CodeNormKind.None))
+        {
+            throw DiffractException.Argument("--code-norm belongs to crosscoders; an SAE selects by its unscaled code: leave it out, or leave out --kind sae");
+        }
+
+        latents = Latents ?? latents;
+        return new CrosscoderConfig(kind, latents, widths)
+        {
+            Sae = Sae,
+            CodeNorm = new CodeNorm(Sae ? CodeNormKind.None : CodeNorm ?? CodeNormKind.Crosscoder, MixedAlphaSae ?? 1.0, MixedAlphaCc ?? 0.1),
+            EncoderModels = EncoderModels is { } read && read.SequenceEqual(Enumerable.Range(0, widths.Length)) ? null : EncoderModels,
+            K = K ?? Math.Min(k, latents),
+        };
+    }
 
     /// <summary>Options that were given and belong to the other kind: named, so that nobody takes them for effective.</summary>
     public IEnumerable<string> WithoutEffect(CrosscoderKind kind)
@@ -71,7 +115,7 @@ public sealed record TrainOptions
         (string Name, bool Given)[] others = kind == CrosscoderKind.L1
             ?
             [
-                ("--k", K is not null), ("--k-aux", KAux is not null), ("--aux-alpha", AuxAlpha is not null),
+                ("--k", K is not null), ("--k-initial", KInitial is not null), ("--k-annealing-steps", KAnnealingSteps is not null), ("--k-aux", KAux is not null), ("--aux-alpha", AuxAlpha is not null),
                 ("--threshold-from", ThresholdFrom is not null), ("--threshold-beta", ThresholdBeta is not null),
             ]
             : [("--mu", Mu is not null)];
@@ -89,6 +133,19 @@ public sealed record TrainOptions
             }
         }
 
+        foreach ((string name, double? value) in ((string, double?)[])[("--mixed-alpha-sae", MixedAlphaSae), ("--mixed-alpha-cc", MixedAlphaCc), ("--encoder-init-norm", EncoderInitNorm)])
+        {
+            if (value is { } number && !(double.IsFinite(number) && number >= 0))
+            {
+                throw DiffractException.Argument(FormattableString.Invariant($"{name} {number} does not fit; wanted a number from 0"));
+            }
+        }
+
+        if (EncoderInitNorm is not null && !Sae)
+        {
+            throw DiffractException.Argument("--encoder-init-norm belongs to --kind sae; a crosscoder's vectors begin at --init-norm");
+        }
+
         if (InitNorm is { } norm && !(double.IsFinite(norm) && norm >= 0))
         {
             throw DiffractException.Argument(FormattableString.Invariant($"--init-norm {norm} does not fit; wanted a number from 0"));
@@ -98,16 +155,16 @@ public sealed record TrainOptions
     /// <summary>
     /// BatchTopK where only it has an option that was given, else null. Two kinds cannot be told apart by what they share.
     /// </summary>
-    public CrosscoderKind? ImpliedKind => Kind ?? (K is null && KAux is null && AuxAlpha is null && ThresholdFrom is null && ThresholdBeta is null ? null : CrosscoderKind.BatchTopK);
+    public CrosscoderKind? ImpliedKind => Kind ?? (!Sae && K is null && KInitial is null && KAnnealingSteps is null && KAux is null && AuxAlpha is null && ThresholdFrom is null && ThresholdBeta is null ? null : CrosscoderKind.BatchTopK);
 
     /// <summary>The defaults with everything that was given laid over them. Sizes and k are the crosscoder's and not touched here.</summary>
     /// <exception cref="DiffractException">
-    /// A warm-up that was given and does not end within the steps. The default of spec 3 may outlast a short run, whose learning rate then only rises.
+    /// A warm-up of BatchTopK that was given and does not end within the steps (spec 3.5). The default may outlast a short run, whose learning rate then only rises.
     /// </exception>
     public TrainingConfig Over(TrainingConfig defaults)
     {
         TrainingConfig config = Laid(defaults);
-        return Warmup is null || Warmup < config.Steps
+        return Warmup is null || Warmup < config.Steps || config.Crosscoder.Kind == CrosscoderKind.L1
             ? config
             : throw DiffractException.Argument($"--warmup {Warmup} does not fit; wanted 0 to {config.Steps - 1}, fewer than the {config.Steps} steps");
     }
@@ -127,5 +184,9 @@ public sealed record TrainOptions
         DeadAfter = DeadAfter ?? defaults.DeadAfter,
         ThresholdFrom = ThresholdFrom ?? defaults.ThresholdFrom,
         ThresholdBeta = ThresholdBeta ?? defaults.ThresholdBeta,
+        KInitial = KInitial ?? defaults.KInitial,
+        KAnnealingSteps = KAnnealingSteps ?? defaults.KAnnealingSteps,
+        ResampleEvery = ResampleEvery ?? defaults.ResampleEvery,
+        Seed = Seed,
     };
 }

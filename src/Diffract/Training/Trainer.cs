@@ -48,6 +48,11 @@ public sealed class Trainer : IDisposable
             }
 
             _source.Fill(State.Step, _acts_BE);
+            if (_crosscoder.Normalisation is not null)
+            {
+                _crosscoder.Normalise(_acts_BE, _acts_BE);
+            }
+
             if (State.Step == 0 && _config.Crosscoder.Kind == CrosscoderKind.BatchTopK)
             {
                 GeometricMedian.Write(_acts_BE, _crosscoder.ModelOffsets, _crosscoder.BDec_E);

@@ -26,6 +26,18 @@ public sealed record TrainingConfig
     /// <summary>Step from which the learning rate falls linearly to 0 at the end; null for never.</summary>
     public long? DecayStart { get; init; }
 
+    /// <summary>BatchTopK: active latents per token at the first step, from which k goes linearly to its own within <see cref="KAnnealingSteps"/>; null for k throughout.</summary>
+    public int? KInitial { get; init; }
+
+    /// <summary>BatchTopK: steps over which k is annealed.</summary>
+    public long KAnnealingSteps { get; init; }
+
+    /// <summary>L1: steps between two resamplings of dead latents, after each of which the learning rate rises anew; null for none.</summary>
+    public long? ResampleEvery { get; init; }
+
+    /// <summary>Decides which rows a resampling draws.</summary>
+    public long Seed { get; init; } = 42;
+
     /// <summary>L1: weight of the sparsity term.</summary>
     public double Mu { get; init; } = 0.1;
 
@@ -56,6 +68,14 @@ public sealed record TrainingConfig
     /// <summary>Dead latents per token in the auxiliary loss, resolved.</summary>
     public int AuxPerToken => KAux ?? Math.Max(1, Crosscoder.E / Crosscoder.Models / 2);
 
+    /// <summary>k of a step: max(1, round(k₀ - (k₀ - k)·step/A)) within the A annealing steps, halves to even (spec 3.5).</summary>
+    public int KAt(long step) => KInitial is { } first && step < KAnnealingSteps
+        ? Math.Max(1, (int)Math.Round(first - (first - Crosscoder.K) * (double)step / KAnnealingSteps, MidpointRounding.ToEven))
+        : Crosscoder.K;
+
+    /// <summary>The reconstruction term of a dictionary's own trainer: the squared error for an SAE, the length of the error for a crosscoder.</summary>
+    public static LossKind DefaultLoss(CrosscoderConfig crosscoder) => crosscoder.Sae ? LossKind.Mse : LossKind.Norm;
+
     /// <summary>What the kind's own trainer does where the caller says nothing: BatchTopK clips gradients to 1, L1 does not.</summary>
     public static double? DefaultClip(CrosscoderKind kind) => kind == CrosscoderKind.BatchTopK ? 1 : null;
 
@@ -78,12 +98,39 @@ public sealed record TrainingConfig
         Require(DeadAfter >= 1, $"--dead-after {DeadAfter}", "at least 1 token");
         Require(ThresholdFrom >= 0, $"--threshold-from {ThresholdFrom}", "at least 0");
         Require(ThresholdBeta is >= 0 and < 1, FormattableString.Invariant($"--threshold-beta {ThresholdBeta}"), "a number from 0 to below 1");
-        long pairs = (long)Batch * Crosscoder.K;
+        Require(KInitial is null || (KInitial >= 1 && KInitial <= Crosscoder.Latents), $"--k-initial {KInitial}", $"1 to {Crosscoder.Latents}");
+        Require(KAnnealingSteps >= 0, $"--k-annealing-steps {KAnnealingSteps}", "at least 0");
+        // The reference library stays at the first k where there are no annealing steps: nobody means that.
+        Require(KInitial is null || KInitial == Crosscoder.K || KAnnealingSteps > 0, $"--k-initial {KInitial} without --k-annealing-steps", "both, so that k arrives");
+        Require(ResampleEvery is null or >= 1, $"--resample-steps {ResampleEvery}", "at least 1");
+        Require(ResampleEvery is null || Crosscoder.Kind == CrosscoderKind.L1, "--resample-steps", "an L1 training; BatchTopK keeps its latents alive by the auxiliary loss");
+        long pairs = (long)Batch * Math.Max(Crosscoder.K, KInitial ?? 0);
         Require(Crosscoder.Kind == CrosscoderKind.L1 || pairs <= int.MaxValue / 2, $"--batch {Batch} with --k {Crosscoder.K}", "at most 1,073,741,823 active pairs a batch");
     }
 
     /// <summary>The settings as manifests and checkpoints record them.</summary>
-    public JsonObject ToJson() => new()
+    public JsonObject ToJson()
+    {
+        JsonObject settings = Plain();
+        // Only where they are used: the settings of earlier trainings stay what they were.
+        void Add(bool used, string name, JsonNode? value)
+        {
+            if (used)
+            {
+                settings[name] = value;
+            }
+        }
+
+        Add(Crosscoder.Sae, "sae", true);
+        Add(Crosscoder.CodeNorm.Kind == CodeNormKind.Mixed, "mixedAlphas", new JsonArray(Crosscoder.CodeNorm.AlphaSae, Crosscoder.CodeNorm.AlphaCc));
+        Add(Crosscoder.EncoderModels is not null, "encoderModels", new JsonArray([.. Crosscoder.ReadModels.Select(m => (JsonNode)m)]));
+        Add(KInitial is not null, "kInitial", KInitial);
+        Add(KInitial is not null, "kAnnealingSteps", KAnnealingSteps);
+        Add(ResampleEvery is not null, "resampleSteps", ResampleEvery);
+        return settings;
+    }
+
+    JsonObject Plain() => new()
     {
         ["kind"] = Crosscoder.Kind == CrosscoderKind.BatchTopK ? "batchtopk" : "l1",
         ["latents"] = Crosscoder.Latents,

@@ -52,7 +52,21 @@ public sealed class TrainingLog : IDisposable
         Number("mse"u8, record.Mse);
         Number("sparsity"u8, record.Sparsity);
         Number("aux"u8, record.Aux);
-        Number("threshold"u8, record.Threshold);
+        if (record.Thresholds is { } thresholds)
+        {
+            _writer.WriteStartArray("threshold"u8);
+            foreach (float threshold in thresholds)
+            {
+                Value(threshold);
+            }
+
+            _writer.WriteEndArray();
+        }
+        else
+        {
+            Number("threshold"u8, record.Threshold);
+        }
+
         Number("dead"u8, record.Dead);
         Number("k"u8, record.K);
         Number("grad_norm"u8, record.GradNorm);

@@ -86,12 +86,19 @@ public static class TrainingPlan
     {
         source.Fill(0, acts_BE);
         using SparseCode code = crosscoder.NewCode(acts_BE.Rows);
-        Selection selection = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? Selection.BatchTopK(crosscoder.Config.K * acts_BE.Rows) : Selection.Positive;
         double best = double.PositiveInfinity;
         for (int run = 0; run < 2; run++)
         {
             long start = Stopwatch.GetTimestamp();
-            crosscoder.Backend.Crosscoder.EncodeSelect(acts_BE, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.Scale_L, selection, code);
+            if (crosscoder.Config.Kind == CrosscoderKind.BatchTopK)
+            {
+                crosscoder.EncodeLargest(acts_BE, crosscoder.Config.K * acts_BE.Rows, code);
+            }
+            else
+            {
+                crosscoder.EncodeNormalised(acts_BE, code);
+            }
+
             best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
 

@@ -20,6 +20,7 @@ public sealed class TrainingState : IDisposable
         DecBiasM_E = backend.Matrix(1, width);
         DecBiasV_E = backend.Matrix(1, width);
         Firing = new FiringTracker(latents, config.DeadAfter);
+        SilentSteps = config.ResampleEvery is null ? null : new long[latents];
     }
 
     /// <summary>Steps done: the number of the next one.</summary>
@@ -29,6 +30,9 @@ public sealed class TrainingState : IDisposable
     public double Density { get; set; } = 1;
 
     public FiringTracker Firing { get; }
+
+    /// <summary>[L], where latents are resampled: steps since a scaled activation of each was above 1e-4.</summary>
+    public long[]? SilentSteps { get; }
 
     public Matrix EncM_LE { get; }
 

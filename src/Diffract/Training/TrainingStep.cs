@@ -25,6 +25,8 @@ public sealed class TrainingStep : IDisposable
     readonly Matrix _sum_L;
     readonly List<Matrix> _owned = [];
     (Matrix Residual_BE, Matrix Recon_BE, Matrix Grad_BE)? _aux;
+    readonly Matrix? _centred_BE;
+    readonly Resampling? _resampling;
     DenseStep? _dense;
 
     public TrainingStep(TrainingConfig config, Crosscoder crosscoder, TrainingState state)
@@ -40,16 +42,20 @@ public sealed class TrainingStep : IDisposable
         _parameters = new LatentParameters(
             crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE,
             state.EncM_LE, state.EncV_LE, state.BiasM_L, state.BiasV_L, state.DecM_LE, state.DecV_LE,
-            crosscoder.Norms_LM, crosscoder.Scale_L, crosscoder.ModelOffsets, crosscoder.Config.CodeNorm, pulls ? New(crosscoder.Latents, crosscoder.Models) : null);
+            crosscoder.Norms_LM, crosscoder.Scale_L, crosscoder.ModelOffsets, crosscoder.Config.CodeNorm, pulls ? New(crosscoder.Latents, crosscoder.Models) : null,
+            crosscoder.Masks, crosscoder.Config.Sae);
+        _centred_BE = crosscoder.Config.Sae ? New(config.Batch, crosscoder.E) : null;
+        _resampling = config.ResampleEvery is { } every ? new Resampling(crosscoder, state, every, config.Seed) : null;
     }
 
-    /// <summary>Trains on one batch [B, E] and moves the state to the next step.</summary>
+    /// <summary>Trains on one batch [B, E] of normalised activations and moves the state to the next step.</summary>
     /// <exception cref="DiffractException">The loss is not a finite number; weights are as before the step.</exception>
     public StepRecord Run(Matrix acts_BE)
     {
         StepRecord record = _config.Crosscoder.Kind == CrosscoderKind.BatchTopK ? BatchTopK(acts_BE)
             : _state.Density > _config.DenseAbove ? L1Dense(acts_BE)
             : L1Sparse(acts_BE);
+        _resampling?.Run(acts_BE);
         _state.Step++;
         return record;
     }
@@ -59,6 +65,7 @@ public sealed class TrainingStep : IDisposable
         _code.Dispose();
         _auxCode?.Dispose();
         _dense?.Dispose();
+        _resampling?.Dispose();
         foreach (Matrix matrix in _owned)
         {
             matrix.Buffer.Dispose();
@@ -68,8 +75,10 @@ public sealed class TrainingStep : IDisposable
     StepRecord BatchTopK(Matrix acts_BE)
     {
         Crosscoder c = _crosscoder;
-        _kernels.EncodeSelect(acts_BE, c.WEnc_LE, c.BEnc_L, c.Scale_L, Selection.BatchTopK(c.Config.K * acts_BE.Rows), _code);
-        _kernels.Decode(_code, c.WDec_LE, c.BDec_E, _recon_BE);
+        int k = _config.KAt(_state.Step);
+        Matrix input_BE = Input(acts_BE);
+        c.EncodeLargest(input_BE, k * acts_BE.Rows, _code);
+        c.DecodeNormalised(_code, _recon_BE);
         _state.Firing.Observe(_code);
         bool anyDead = _state.Firing.Dead.Length > 0;
         if (anyDead)
@@ -78,30 +87,49 @@ public sealed class TrainingStep : IDisposable
         }
 
         ResidualSums sums = _kernels.Residual(acts_BE, _recon_BE, c.ModelOffsets, _config.Loss == LossKind.Mse, anyDead ? _aux!.Value.Residual_BE : null, _grad_BE);
-        double aux = anyDead ? Auxiliary(acts_BE) : 0;
+        double aux = anyDead ? Auxiliary(input_BE) : 0;
         (double l2, double mse) = Means(sums, acts_BE.Rows);
         double loss = (_config.Loss == LossKind.Mse ? mse : l2) + _config.AuxAlpha * aux;
         RequireFinite(loss, acts_BE);
         if (_state.Step > _config.ThresholdFrom)
         {
-            c.Threshold = SelectionThreshold.Next(c.Threshold, _code.SmallestScaled, _config.ThresholdBeta);
+            for (int m = 0; m < c.Thresholds.Length; m++)
+            {
+                float smallest = c.Decoupled ? _code.SmallestByModel[m] : _code.SmallestScaled;
+                c.Thresholds[m] = SelectionThreshold.Next(c.Thresholds[m], smallest, _config.ThresholdBeta);
+            }
         }
 
         _kernels.CodeGradient(_code, _grad_BE, c.WDec_LE, c.Scale_L, 0);
         _terms[0] = new LatentTerm(_code, _grad_BE);
-        (double norm, double rate) = Update(acts_BE, _terms.AsSpan(0, anyDead ? 2 : 1));
+        (double norm, double rate) = Update(input_BE, _terms.AsSpan(0, anyDead ? 2 : 1));
         _state.Density = Density(_code.Pairs, acts_BE.Rows);
-        return new StepRecord(
-            _state.Step, loss, l2, mse, double.NaN, aux, c.Threshold, _state.Firing.Dead.Length, c.Config.K, norm, rate, (double)_code.Pairs / acts_BE.Rows);
+        return new StepRecord(_state.Step, loss, l2, mse, double.NaN, aux, c.Threshold, _state.Firing.Dead.Length, k, norm, rate, (double)_code.Pairs / acts_BE.Rows)
+        {
+            Thresholds = c.Decoupled ? c.Thresholds : null,
+        };
+    }
+
+    /// <summary>What the encoder sees: the batch, of an SAE without its decoder bias.</summary>
+    Matrix Input(Matrix acts_BE)
+    {
+        if (_centred_BE is not { } centred_BE)
+        {
+            return acts_BE;
+        }
+
+        centred_BE = centred_BE.SliceRows(0, acts_BE.Rows);
+        _crosscoder.Centre(acts_BE, centred_BE);
+        return centred_BE;
     }
 
     /// <summary>The auxiliary loss: dead latents explain the residual (spec 3.5). Ranking and residual carry no gradient.</summary>
-    double Auxiliary(Matrix acts_BE)
+    double Auxiliary(Matrix input_BE)
     {
         Crosscoder c = _crosscoder;
         (Matrix residual_BE, Matrix recon_BE, Matrix grad_BE) = _aux!.Value;
         ReadOnlySpan<int> dead = _state.Firing.Dead;
-        _kernels.SelectDead(acts_BE, c.WEnc_LE, c.BEnc_L, c.Scale_L, dead, Math.Min(_config.AuxPerToken, dead.Length), _auxCode!);
+        _kernels.SelectDead(input_BE, c.WEnc_LE, c.BEnc_L, c.Scale_L, dead, Math.Min(_config.AuxPerToken, dead.Length), _auxCode!);
         _kernels.Decode(_auxCode!, c.WDec_LE, null, recon_BE);
         (double squared, double denominator) = _kernels.AuxResidual(residual_BE, recon_BE, _config.AuxAlpha, grad_BE);
         _kernels.CodeGradient(_auxCode!, grad_BE, c.WDec_LE, c.Scale_L, 0);
@@ -118,6 +146,7 @@ public sealed class TrainingStep : IDisposable
         _kernels.CodeSums(_code, _sum_L);
         StepRecord record = L1Record(sums, _code.Pairs, acts_BE);
         _state.Firing.Observe(_code);
+        _resampling?.Observe(_code);
         _kernels.CodeGradient(_code, _grad_BE, c.WDec_LE, c.Scale_L, Penalty(acts_BE));
         _terms[0] = new LatentTerm(_code, _grad_BE);
         (double norm, double rate) = Update(acts_BE, _terms.AsSpan(0, 1));
@@ -132,6 +161,7 @@ public sealed class TrainingStep : IDisposable
         ResidualSums sums = _kernels.Residual(acts_BE, _recon_BE, c.ModelOffsets, _config.Loss == LossKind.Mse, null, _grad_BE);
         StepRecord record = L1Record(sums, pairs, acts_BE);
         _state.Firing.Observe(acts_BE.Rows, _sum_L);
+        _resampling?.Observe(_dense.Code_BL);
         _dense.Backward(acts_BE, _grad_BE, Penalty(acts_BE), _parameters);
         _kernels.ColumnSums(_grad_BE, _biasGrad_E);
         double norm = _config.Clip is null ? double.NaN : Math.Sqrt(_dense.GradientSquares() + _kernels.SumOfSquares(_biasGrad_E));
@@ -191,6 +221,11 @@ public sealed class TrainingStep : IDisposable
     (double Norm, double Rate) Update(Matrix acts_BE, ReadOnlySpan<LatentTerm> terms)
     {
         _kernels.ColumnSums(_grad_BE, _biasGrad_E);
+        if (_centred_BE is not null)
+        {
+            _kernels.CentreGradient(terms, _crosscoder.WEnc_LE, _biasGrad_E);
+        }
+
         double norm = _config.Clip is null
             ? double.NaN
             : Math.Sqrt(_kernels.GradientSquares(terms, acts_BE, _parameters) + _kernels.SumOfSquares(_biasGrad_E));

@@ -45,8 +45,13 @@ public sealed class Validation
         {
             stop.ThrowIfCancellationRequested();
             _rows.Fill(i, acts_BE);
-            crosscoder.Encode(acts_BE, code);
-            crosscoder.Decode(code, recon_BE);
+            if (crosscoder.Normalisation is not null)
+            {
+                crosscoder.Normalise(acts_BE, acts_BE);
+            }
+
+            crosscoder.EncodeNormalised(acts_BE, code);
+            crosscoder.DecodeNormalised(code, recon_BE);
             backend.Crosscoder.CodeSums(code, sum_L);
             totals.Add(acts_BE, recon_BE, sum_L, code, backend.Crosscoder.Residual(acts_BE, recon_BE, crosscoder.ModelOffsets, false, null, null));
         }

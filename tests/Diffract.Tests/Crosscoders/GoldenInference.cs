@@ -21,11 +21,15 @@ static class GoldenInference
         crosscoder.Backend.Download(recon_BE, got);
         Close.Max(run.Floats("eval.reconstruction"), got, tolerance, "eval.reconstruction");
         Close.Max(run.Floats("eval.code"), Dense(code, null), tolerance, "eval.code");
-        Close.Max(run.Floats("eval.scaled"), Dense(code, crosscoder.Scale_L.Row(0).ToArray()), tolerance, "eval.scaled");
-        if (crosscoder.Config.Kind == CrosscoderKind.BatchTopK)
+        if (!crosscoder.Config.Sae)
         {
-            crosscoder.Backend.Crosscoder.EncodeSelect(
-                acts_BE, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.Scale_L, Selection.BatchTopK(crosscoder.Config.K * tokens), code);
+            Close.Max(run.Floats("eval.scaled"), Scaled(code, crosscoder), tolerance, "eval.scaled");
+        }
+
+        if (run.Tensors.ContainsKey("eval.code_topk"))
+        {
+            crosscoder.Normalise(acts_BE, acts_BE);
+            crosscoder.EncodeLargest(acts_BE, crosscoder.Config.K * tokens, code);
             Close.Max(run.Floats("eval.code_topk"), Dense(code, null), tolerance, "eval.code_topk");
         }
 
@@ -33,9 +37,28 @@ static class GoldenInference
         recon_BE.Buffer.Dispose();
     }
 
-    /// <summary>[B, L], scaled when a scale is given.</summary>
+    /// <summary>[B, L]: f·s, of a decoupled code summed over the models.</summary>
+    static float[] Scaled(SparseCode code, Crosscoder crosscoder)
+    {
+        if (!crosscoder.Decoupled)
+        {
+            return Dense(code, crosscoder.Scale_L.Row(0).ToArray());
+        }
+
+        float[] dense_BML = Dense(code, null);
+        (int models, int latents) = (crosscoder.Models, crosscoder.Latents);
+        return [.. Enumerable.Range(0, code.Tokens * latents).Select(i => (float)Enumerable.Range(0, models)
+            .Sum(m => (double)dense_BML[(i / latents * models + m) * latents + i % latents] * crosscoder.Norms_LM.Row(i % latents)[m]))];
+    }
+
+    /// <summary>[B, L], scaled when a scale is given; [B, M, L] of a decoupled code.</summary>
     public static float[] Dense(SparseCode code, float[]? scale_L)
     {
+        if (code.ModelOffsets is { } offsets)
+        {
+            return ByModel(code, offsets.Length - 1);
+        }
+
         float[] dense_BL = new float[code.Tokens * code.Latents];
         Span<int> start = code.LatentStart.Span<int>();
         for (int j = 0; j < code.Latents; j++)
@@ -47,5 +70,23 @@ static class GoldenInference
         }
 
         return dense_BL;
+    }
+
+    static float[] ByModel(SparseCode code, int models)
+    {
+        float[] dense_BML = new float[code.Tokens * models * code.Latents];
+        for (int j = 0; j < code.Latents; j++)
+        {
+            for (int i = code.LatentStart.Span<int>()[j]; i < code.LatentStart.Span<int>()[j + 1]; i++)
+            {
+                for (int m = 0; m < models; m++)
+                {
+                    bool active = (code.PairModels!.Span<int>()[i] >> m & 1) != 0;
+                    dense_BML[(code.PairToken.Span<int>()[i] * models + m) * code.Latents + j] = active ? code.PairValue.Span<float>()[i] : 0;
+                }
+            }
+        }
+
+        return dense_BML;
     }
 }

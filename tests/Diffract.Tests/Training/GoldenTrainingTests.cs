@@ -17,7 +17,8 @@ public sealed class GoldenTrainingTests : IDisposable
     static readonly string[] Cases =
     [
         "batchtopk_crosscoder", "batchtopk_none", "batchtopk_clipped", "batchtopk_no_death", "batchtopk_decay", "batchtopk_three_models",
-        "l1", "l1_mse", "l1_default_init", "l1_three_models",
+        "batchtopk_sae", "batchtopk_mixed", "batchtopk_decoupled", "batchtopk_normalised", "batchtopk_k_anneal", "sae_batchtopk",
+        "l1", "l1_mse", "l1_default_init", "l1_three_models", "l1_sae_norm", "l1_normalised", "l1_first_model_encodes",
     ];
 
     readonly string _folder = Directory.CreateTempSubdirectory("diffract").FullName;
@@ -36,6 +37,9 @@ public sealed class GoldenTrainingTests : IDisposable
 
                 data.Add("l1", backend, "dense");
                 data.Add("l1_mse", backend, "dense");
+                data.Add("l1_sae_norm", backend, "dense");
+                data.Add("l1_normalised", backend, "dense");
+                data.Add("l1_first_model_encodes", backend, "dense");
                 data.Add("l1", backend, "dense, then sparse");
             }
 
@@ -54,8 +58,9 @@ public sealed class GoldenTrainingTests : IDisposable
         JsonObject run = JsonNode.Parse(File.ReadAllText(GoldenFiles.Path($"crosscoder/{name}/run.json")))!.AsObject();
         using SafetensorsFile file = SafetensorsFile.Open(path);
         TrainingConfig config = Config(run, form);
-        using Crosscoder crosscoder = CrosscoderFolder.LoadInit(path, config.Crosscoder.Kind, config.Crosscoder.CodeNorm, config.Crosscoder.K, backend);
-        using StoredBatches source = new(path, null, null);
+        using Crosscoder crosscoder = CrosscoderFolder.LoadInit(path, new InitChoices { Kind = config.Crosscoder.Kind, K = config.Crosscoder.K }, backend);
+        config = config with { Crosscoder = crosscoder.Config };
+        using StoredBatches source = new(path, null, null, crosscoder.Config.Sae);
         using Trainer trainer = new(config, crosscoder, source);
         string logPath = Path.Combine(_folder, TrainingLog.FileName);
         using (TrainingLog log = new(logPath, 0))
@@ -78,7 +83,16 @@ public sealed class GoldenTrainingTests : IDisposable
             Assert.Equal(step, line["step"]!.GetValue<int>());
             foreach ((string key, JsonNode? values) in records)
             {
-                if (values!.AsArray().Count > 0)
+                if (values!.AsArray().Count > 0 && values[step] is JsonArray byModel)
+                {
+                    Assert.Equal(byModel.Count, line[key]!.AsArray().Count);
+                    for (int m = 0; m < byModel.Count; m++)
+                    {
+                        Close.Relative(byModel[m]!.GetValue<double>(), line[key]![m]!.GetValue<double>(), Tolerance, $"{key} of step {step}, model {m}");
+                        compared++;
+                    }
+                }
+                else if (values.AsArray().Count > 0)
                 {
                     Close.Relative(values[step]!.GetValue<double>(), line[key]!.GetValue<double>(), Tolerance, $"{key} of step {step}");
                     compared++;
@@ -95,7 +109,7 @@ public sealed class GoldenTrainingTests : IDisposable
         OptimizerFile.Save(_folder, trainer.State, crosscoder);
         using SafetensorsFile model = SafetensorsFile.Open(Path.Combine(_folder, CrosscoderFolder.ModelFile));
         using SafetensorsFile optimizer = SafetensorsFile.Open(Path.Combine(_folder, OptimizerFile.Name));
-        foreach (string name in (string[])["encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"])
+        foreach (string name in (string[])["encoder.weight", "encoder.bias", "decoder.weight", PublishedTensors.DecoderBias(crosscoder.Config)])
         {
             Assert.Equal(golden["final." + name].Shape, model[name].Shape);
             Close.Max(golden.Floats("final." + name), model.Floats(name), Tolerance, name);
@@ -103,7 +117,18 @@ public sealed class GoldenTrainingTests : IDisposable
             Close.Max(golden.Floats("adam_v." + name), optimizer.Floats("adam_v." + name), Tolerance, "adam_v." + name);
         }
 
-        Assert.Equal(golden.Integers("final.code_normalization_id"), model.Integers("code_normalization_id"));
+        foreach (string name in (string[])["activation_mean", "activation_std", "activation_global_scale", "target_rms"])
+        {
+            Assert.Equal(golden["final." + name].Shape, model[name].Shape);
+            Assert.Equal(golden.Floats("final." + name), model.Floats(name));
+        }
+
+        Assert.Equal(!crosscoder.Config.Sae, model.Tensors.ContainsKey("code_normalization_id"));
+        if (!crosscoder.Config.Sae)
+        {
+            Assert.Equal(golden.Integers("final.code_normalization_id"), model.Integers("code_normalization_id"));
+        }
+
         if (crosscoder.Config.Kind == CrosscoderKind.BatchTopK)
         {
             Assert.Equal(golden.Integers("tokens_since_fired"), optimizer.Integers("tokens_since_fired"));
@@ -114,14 +139,14 @@ public sealed class GoldenTrainingTests : IDisposable
 
     static TrainingConfig Config(JsonObject run, string form)
     {
-        bool topK = run["kind"]!.GetValue<string>() == "btk";
+        bool sae = run["kind"]!.GetValue<string>() == "sae", topK = sae || run["kind"]!.GetValue<string>() == "btk";
         int width = run["activation_dim"]!.GetValue<int>();
         CrosscoderKind kind = topK ? CrosscoderKind.BatchTopK : CrosscoderKind.L1;
         TrainingConfig config = new()
         {
-            Crosscoder = new CrosscoderConfig(kind, run["dict_size"]!.GetValue<int>(), [.. Enumerable.Repeat(width, run["models"]!.GetValue<int>())])
+            Crosscoder = new CrosscoderConfig(kind, run["dict_size"]!.GetValue<int>(), [.. Enumerable.Repeat(width, sae ? 1 : run["models"]!.GetValue<int>())])
             {
-                CodeNorm = CodeNormIds.FromName(run["code_normalization"]!.GetValue<string>())!.Value,
+                CodeNorm = CodeNormIds.FromName(run["code_norm"]?.GetValue<string>() ?? "NONE")!.Value,
                 K = topK ? run["k"]!.GetValue<int>() : 100,
             },
             Steps = run["steps"]!.GetValue<int>(),
@@ -134,6 +159,9 @@ public sealed class GoldenTrainingTests : IDisposable
         return topK
             ? config with
             {
+                Loss = sae ? LossKind.Mse : LossKind.Norm,
+                KInitial = run["k_annealing_steps"]?.GetValue<int>() > 0 ? run["k_initial"]!.GetValue<int>() : null,
+                KAnnealingSteps = run["k_annealing_steps"]?.GetValue<int>() ?? 0,
                 DecayStart = run["decay_start"]?.GetValue<int>(),
                 KAux = run["top_k_aux"]!.GetValue<int>(),
                 AuxAlpha = run["auxk_alpha"]!.GetValue<double>(),

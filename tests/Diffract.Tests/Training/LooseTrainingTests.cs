@@ -100,7 +100,7 @@ public sealed class LooseTrainingTests : IDisposable
         using Crosscoder a = CrosscoderFolder.Load(Path.Combine(_folder, "a"), backend);
         using Crosscoder b = CrosscoderFolder.Load(Path.Combine(_folder, "b"), backend);
         Assert.Equal((CrosscoderKind.BatchTopK, 3, CodeNormKind.None, 0.25f), (a.Config.Kind, a.Config.K, a.Config.CodeNorm, a.Threshold));
-        Assert.Equal((2, CodeNormKind.Crosscoder, -1f), (b.Config.K, b.Config.CodeNorm, b.Threshold));
+        Assert.Equal((2, CodeNormKind.Crosscoder, 0.25f), (b.Config.K, b.Config.CodeNorm, b.Threshold));
     }
 
     [Fact]

@@ -1,0 +1,253 @@
+using System.Text.Json.Nodes;
+using Diffract.Compute.Kernels;
+using Diffract.Formats;
+using Diffract.Runs;
+
+namespace Diffract.Crosscoders;
+
+/// <summary>
+/// A dictionary from its published tensors, its configuration and what was chosen, in this order of precedence: choices, tensors, configuration. The tensors' names and shapes say
+/// how many models and encoders there are, and whether it is an SAE (<c>b_dec</c>).
+/// </summary>
+public static class PublishedCrosscoder
+{
+    /// <summary>Reads the tensors under <paramref name="found"/>.</summary>
+    /// <param name="file">The tensors.</param>
+    /// <param name="found">Their prefix; null where there is no encoder.</param>
+    /// <param name="config">The published configuration; empty where there is none.</param>
+    /// <param name="choices">What wins over both.</param>
+    /// <param name="backend">Where the weights lie.</param>
+    /// <exception cref="DiffractException">Tensors that do not fit each other or the configuration, or something that is not supported; the message names it.</exception>
+    public static Crosscoder Read(SafetensorsFile file, string? found, JsonObject config, InitChoices choices, IBackend backend)
+    {
+        RefuseUnsupported(file, found, config);
+        string prefix = found!;
+        CrosscoderConfig made = file.Tensors.ContainsKey(prefix + "b_dec") || Text(config, "dict_class") == SaeClass ? SaeConfig(file, prefix, config, choices) : Config(file, prefix, config, choices);
+        if (made.Kind == CrosscoderKind.BatchTopK)
+        {
+            made = made with { K = choices.K ?? ReadK(file, prefix, config, made.Latents) };
+        }
+
+        Crosscoder crosscoder = new(made, backend, ReadNormalisation(file, prefix, made));
+        try
+        {
+            PublishedTensors.Read(file, prefix, made, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE, crosscoder.BDec_E);
+            if (made.Kind == CrosscoderKind.BatchTopK)
+            {
+                ReadThresholds(file, prefix, crosscoder);
+            }
+
+            crosscoder.RefreshNorms();
+            return crosscoder;
+        }
+        catch
+        {
+            crosscoder.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Adds what is kept beside the weights: normalisation (NaN for none), code norm, k and threshold.</summary>
+    public static void AddBuffers(SafetensorsWriter writer, Crosscoder crosscoder)
+    {
+        CrosscoderConfig config = crosscoder.Config;
+        ActivationNorm? norm = crosscoder.Normalisation;
+        long[] wide = config.Sae ? [config.E] : [config.Models, config.Widths[0]];
+        writer.Add("activation_mean", norm?.Mean_E ?? Filled(config.E, NotSet), wide);
+        writer.Add("activation_std", norm?.Std_E ?? Filled(config.E, NotSet), wide);
+        writer.Add("activation_global_scale", norm?.Scale_M ?? Filled(config.Models, 1), config.Sae ? [] : [config.Models]);
+        writer.Add("target_rms", new[] { norm?.TargetRms ?? 1 }, []);
+        if (!config.Sae)
+        {
+            writer.Add("code_normalization_id", new[] { CodeNormIds.Of(config.CodeNorm.Kind) }, []);
+        }
+
+        if (config.Kind == CrosscoderKind.BatchTopK)
+        {
+            writer.Add("k", new[] { config.K }, []);
+            writer.Add("threshold", crosscoder.Thresholds, crosscoder.Decoupled ? [crosscoder.Thresholds.Length] : []);
+        }
+    }
+
+    /// <summary>The thresholds of a BatchTopK dictionary, where the file has them: one, or one for each model of a decoupled code.</summary>
+    public static void ReadThresholds(SafetensorsFile file, string prefix, Crosscoder crosscoder)
+    {
+        if (!file.Tensors.TryGetValue(prefix + "threshold", out TensorEntry? entry))
+        {
+            return;
+        }
+
+        float[] values = file.Floats(entry.Name);
+        if (values.Length != crosscoder.Thresholds.Length && values.Length != 1)
+        {
+            throw new DiffractException(
+                $"{file.FilePath}: tensor {entry.Name} has {values.Length} thresholds, wanted {crosscoder.Thresholds.Length}; a threshold for each model belongs to the code norm DECOUPLED (--code-norm decoupled)");
+        }
+
+        for (int m = 0; m < crosscoder.Thresholds.Length; m++)
+        {
+            crosscoder.Thresholds[m] = values[values.Length == 1 ? 0 : m];
+        }
+    }
+
+    /// <summary>The published class of a dictionary.</summary>
+    public static string ClassName(CrosscoderConfig config) => config.Sae ? SaeClass : config.Kind == CrosscoderKind.BatchTopK ? "BatchTopKCrossCoder" : "CrossCoder";
+
+    const string SaeClass = "BatchTopKSAE";
+
+    /// <summary>torch's NaN: the positive one, which .NET's is not.</summary>
+    static readonly float NotSet = BitConverter.UInt32BitsToSingle(0x7FC0_0000);
+
+    static CrosscoderConfig SaeConfig(SafetensorsFile file, string prefix, JsonObject config, InitChoices choices)
+    {
+        long[] shape = Shape(file, prefix + "encoder.weight", 2, "[latents, width]");
+        if (choices.Kind is { } kind and not CrosscoderKind.BatchTopK || choices.CodeNorm is { } norm and not CodeNormKind.None)
+        {
+            throw DiffractException.Argument($"{file.FilePath} is an SAE (tensor b_dec), which is BatchTopK with code norm none; leave --kind and --code-norm out, or give --kind sae");
+        }
+
+        Expect(file, config, "activation_dim", shape[1]);
+        Expect(file, config, "dict_size", shape[0]);
+        return new CrosscoderConfig(CrosscoderKind.BatchTopK, (int)shape[0], [(int)shape[1]]) { Sae = true, CodeNorm = CodeNormKind.None };
+    }
+
+    static CrosscoderConfig Config(SafetensorsFile file, string prefix, JsonObject config, InitChoices choices)
+    {
+        long[] encoder = Shape(file, prefix + "encoder.weight", 3, "[models, width, latents]");
+        long models = file[prefix + "decoder.weight"].Shape is { Length: 3 } decoder ? decoder[0] : encoder[0];
+        Expect(file, config, "num_layers", models);
+        Expect(file, config, "activation_dim", encoder[1]);
+        Expect(file, config, "dict_size", encoder[2]);
+        CrosscoderKind kind = choices.Kind ?? Text(config, "dict_class") switch
+        {
+            "BatchTopKCrossCoder" => CrosscoderKind.BatchTopK,
+            "CrossCoder" => CrosscoderKind.L1,
+            _ => file.Tensors.ContainsKey(prefix + "k") ? CrosscoderKind.BatchTopK : CrosscoderKind.L1,
+        };
+        return new CrosscoderConfig(kind, (int)encoder[2], [.. Enumerable.Repeat((int)encoder[1], (int)models)])
+        {
+            CodeNorm = ReadCodeNorm(file, prefix, config, choices),
+            EncoderModels = EncoderModels(file, config, choices, (int)encoder[0], (int)models),
+        };
+    }
+
+    static int[]? EncoderModels(SafetensorsFile file, JsonObject config, InitChoices choices, int encoders, int models)
+    {
+        int[]? named = choices.EncoderModels ?? (config["encoder_layers"] as JsonArray)?.Select(m => m!.GetValue<int>()).ToArray();
+        if (named is not null && named.Length != encoders)
+        {
+            throw new DiffractException($"{file.FilePath}: the encoder reads {encoders} of {models} models, {string.Join(", ", named)} are named (--encoder-models, encoder_layers); wanted {encoders} of them");
+        }
+
+        int[] read = named ?? [.. Enumerable.Range(0, encoders)];
+        return read.SequenceEqual(Enumerable.Range(0, models)) ? null : read;
+    }
+
+    static int ReadK(SafetensorsFile file, string prefix, JsonObject config, int latents)
+        => file.Tensors.ContainsKey(prefix + "k") ? checked((int)file.Integers(prefix + "k")[0]) : config["k"] is JsonValue k ? k.GetValue<int>() : Math.Min(100, latents);
+
+    static CodeNorm ReadCodeNorm(SafetensorsFile file, string prefix, JsonObject config, InitChoices choices)
+    {
+        double Alpha(string newer, string older, double otherwise) => (config[newer] ?? config[older])?.GetValue<double>() ?? otherwise;
+        return new CodeNorm(
+            choices.CodeNorm ?? ReadCodeNormKind(file, prefix, config),
+            Alpha("code_normalization_alpha_sae", "sparsity_loss_alpha_sae", choices.AlphaSae),
+            Alpha("code_normalization_alpha_cc", "sparsity_loss_alpha_cc", choices.AlphaCc));
+    }
+
+    static CodeNormKind ReadCodeNormKind(SafetensorsFile file, string prefix, JsonObject config)
+    {
+        if (file.Tensors.ContainsKey(prefix + "code_normalization_id"))
+        {
+            long id = file.Integers(prefix + "code_normalization_id")[0];
+            return CodeNormIds.FromId(id) ?? throw Unsupported(file.FilePath, $"code normalisation number {id}");
+        }
+
+        // Files from before the buffer call the field sparsity_loss_type; older ones had only the norm of the paper.
+        string name = Text(config, "code_normalization") ?? Text(config, "sparsity_loss_type") ?? "CROSSCODER";
+        return CodeNormIds.FromName(name) ?? throw Unsupported(file.FilePath, $"code normalisation {name}");
+    }
+
+    /// <summary>Null where statistics are missing or hold NaN: the dictionary takes raw activations.</summary>
+    static ActivationNorm? ReadNormalisation(SafetensorsFile file, string prefix, CrosscoderConfig config)
+    {
+        string[] names = ["activation_mean", "activation_std"];
+        string[] there = [.. names.Where(n => file.Tensors.ContainsKey(prefix + n))];
+        if (there.Length == 1)
+        {
+            throw new DiffractException($"{file.FilePath} has {there[0]} but not {names.Single(n => n != there[0])}; wanted both or neither");
+        }
+
+        if (there.Length == 0)
+        {
+            return null;
+        }
+
+        float[] mean_E = file.Floats(prefix + names[0]), std_E = file.Floats(prefix + names[1]);
+        if (mean_E.Length != config.E || std_E.Length != config.E)
+        {
+            throw new DiffractException($"{file.FilePath}: activation_mean and activation_std have {mean_E.Length} and {std_E.Length} values, wanted {config.E}");
+        }
+
+        if (mean_E.Any(float.IsNaN) || std_E.Any(float.IsNaN))
+        {
+            return null;
+        }
+
+        float rms = file.Tensors.ContainsKey(prefix + "target_rms") ? file.Floats(prefix + "target_rms")[0] : 1;
+        ActivationNorm norm = ActivationNorm.From(mean_E, std_E, rms, config.ModelOffsets);
+        // Converted files fill it with NaN; then it follows from the statistics.
+        float[]? scale_M = file.Tensors.ContainsKey(prefix + "activation_global_scale") ? file.Floats(prefix + "activation_global_scale") : null;
+        return scale_M is not null && scale_M.Length == config.Models && scale_M.All(float.IsFinite) ? norm with { Scale_M = scale_M } : norm;
+    }
+
+    static void RefuseUnsupported(SafetensorsFile file, string? prefix, JsonObject config)
+    {
+        if (Text(config, "dict_class") is { } name and not ("CrossCoder" or "BatchTopKCrossCoder" or SaeClass))
+        {
+            throw Unsupported(file.FilePath, $"dictionary class {name}");
+        }
+
+        foreach (string field in (ReadOnlySpan<string>)["latent_processor", "num_decoder_layers"])
+        {
+            bool all = field == "num_decoder_layers" && config[field] is JsonValue n && JsonNode.DeepEquals(n, config["num_layers"]);
+            if (config[field] is { } value && !all)
+            {
+                throw Unsupported(file.FilePath, $"{field} = {value.ToJsonString()}");
+            }
+        }
+
+        if (prefix is null)
+        {
+            throw new DiffractException($"{file.FilePath} has no tensor encoder.weight; wanted the published names encoder.weight, encoder.bias, decoder.weight, decoder.bias (SAEs: b_dec)");
+        }
+    }
+
+    static void Expect(SafetensorsFile file, JsonObject config, string field, long got)
+    {
+        if (config[field] is JsonValue value && value.GetValue<long>() != got)
+        {
+            throw new DiffractException($"{file.FilePath}: the tensors say {field} {got}, the configuration says {value.ToJsonString()}; the two do not belong together");
+        }
+    }
+
+    static long[] Shape(SafetensorsFile file, string name, int axes, string wanted)
+    {
+        long[] shape = file[name].Shape;
+        return shape.Length == axes && shape.All(n => n is >= 1 and <= int.MaxValue)
+            ? shape
+            : throw new DiffractException($"{file.FilePath}: tensor {name} has the shape [{string.Join(", ", shape)}], wanted {wanted}");
+    }
+
+    static string? Text(JsonObject config, string field) => config[field] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+
+    static float[] Filled(int length, float value)
+    {
+        float[] values = new float[length];
+        Array.Fill(values, value);
+        return values;
+    }
+
+    static DiffractException Unsupported(string path, string what)
+        => new($"{path} needs {what}, which is not supported; supported are CrossCoder, BatchTopKCrossCoder and BatchTopKSAE");
+}
