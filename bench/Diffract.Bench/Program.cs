@@ -27,6 +27,9 @@ switch (names.FirstOrDefault())
     case "sparse":
         SparseHalfBench.Run(table, path, threads);
         break;
+    case "many":
+        ManyBench.Run(table, path, threads);
+        break;
     case "harvest":
         HarvestBench.Run(table, path, threads);
         break;
@@ -34,7 +37,7 @@ switch (names.FirstOrDefault())
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step | sparse | harvest | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step | sparse | many | harvest | peer [--save]");
         return 2;
 }
 

@@ -9,6 +9,8 @@ namespace Diffract.Cli.Commands;
 /// <summary><c>diffract train</c>: a crosscoder on the activations of a run, or on a loose file.</summary>
 static class TrainCommand
 {
+    const string ListExample = """[{"kind": "l1", "mu": 0.04}, {"name": "wide", "latents": 8192}]""";
+
     public static Command Create()
     {
         Command command = new("train", $"""
@@ -16,6 +18,10 @@ static class TrainCommand
             What is not given comes from the preset (the values in brackets below are those of the loose form):
               demo   {Words(Preset.Demo)}
               paper  {Words(Preset.Paper)}
+
+            Several at once: --k, --seed, --kind, --latents, --layer and --mu take lists (--kind batchtopk,l1 --seed 1,2 is four crosscoders), or --list FILE.json gives each its own options
+              ({ListExample}). One pass over the activations feeds all with equal data, in the order of the first seed or of --order-seed; each has its own
+              folder (batchtopk-s1, l1-s2, …), checkpoints and end, and trained alone with that --order-seed it gets the same bits.
 
             Loose files: diffract train --activations X.safetensors [--init W.safetensors] [--order stored|shuffled] --out DIR
               X: x [steps, B, M, D] (each entry is a batch) or [N, M, D] (consecutive batches of --batch tokens; a remainder is left out). W: first weights under published names
@@ -29,7 +35,6 @@ static class TrainCommand
         arguments.AddTo(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
-            TrainOptions options = arguments.Options(parse);
             if (parse.GetValue(arguments.Activations) is { } activations)
             {
                 if (parse.GetValue(arguments.Run) is not null || parse.GetValue(arguments.Output) is null)
@@ -37,7 +42,12 @@ static class TrainCommand
                     throw DiffractException.Argument("loose files take --activations X.safetensors and --out DIR, and no run folder; see `diffract train --help`");
                 }
 
-                LooseTraining.Run(arguments.Loose(parse, activations, options), backend, progress, stop);
+                if (TrainVariants.Of(command, parse, parse.GetValue(arguments.List), _ => []).Count > 1)
+                {
+                    throw DiffractException.Argument("loose files train one crosscoder; a list of them takes a run folder, see `diffract train --help`");
+                }
+
+                LooseTraining.Run(arguments.Loose(parse, activations, arguments.Options(parse)), backend, progress, stop);
                 return;
             }
 
@@ -46,9 +56,7 @@ static class TrainCommand
                 throw DiffractException.Argument("wanted a run folder, or the loose form: --activations X.safetensors --out DIR (--init, --order and --epochs belong to it); see `diffract train --help`");
             }
 
-            TrainStage.Run(
-                new StageContext(RunFolder.Open(folder), backend, progress, parse.GetValue(arguments.Fresh), stop),
-                new TrainSettings { Layer = parse.GetValue(arguments.Layer), Name = parse.GetValue(arguments.Name), Preset = parse.GetValue(arguments.Preset)!, Options = options });
+            TrainStage.Run(new StageContext(RunFolder.Open(folder), backend, progress, parse.GetValue(arguments.Fresh), stop), arguments.All(command, parse));
         });
         return command;
     }
@@ -68,7 +76,9 @@ static class TrainCommand
     {
         public Argument<string?> Run { get; } = new("run") { Description = "Run folder with activations.", Arity = ArgumentArity.ZeroOrOne };
 
-        public Option<int?> Layer { get; } = new("--layer") { Description = "Activations of this block. Default: the only ones there are." };
+        public Option<int?> Layer { get; } = TrainVariants.List(new Option<int?>("--layer") { Description = "Activations of this block. Default: the only ones there are." });
+
+        public Option<string?> List { get; } = new("--list") { Description = "JSON file with a list of crosscoders to train in one pass, each with its own options." };
 
         public Option<string?> Name { get; } = new("--name") { Description = "Name of the crosscoder. Default: its kind; with -k32 or -s2 where that name is taken by another k or seed." };
 
@@ -91,9 +101,9 @@ static class TrainCommand
         public Option<string?> Output { get; } = new("--out") { Description = "Loose files: folder to write." };
 
         readonly Option<string?> _kind = new("--kind") { Description = "l1, batchtopk or sae (BatchTopK on one model). Default: batchtopk; loose with --init: sae if W has b_dec, batchtopk if W has k or an option of batchtopk is given, else l1." };
-        readonly Option<int?> _latents = new("--latents") { Description = "Size of the dictionary. [that of --init, else 32 times the width]" };
-        readonly Option<int?> _k = new("--k") { Description = "BatchTopK: active latents per token. [that of --init, else 100]" };
-        readonly Option<double?> _mu = new("--mu") { Description = "L1: weight of the sparsity term. [0.1]" };
+        readonly Option<int?> _latents = TrainVariants.List(new Option<int?>("--latents") { Description = "Size of the dictionary. [that of --init, else 32 times the width]" });
+        readonly Option<int?> _k = TrainVariants.List(new Option<int?>("--k") { Description = "BatchTopK: active latents per token. [that of --init, else 100]" });
+        readonly Option<double?> _mu = TrainVariants.List(new Option<double?>("--mu") { Description = "L1: weight of the sparsity term. [0.1]" });
         readonly Option<double?> _lr = new("--lr") { Description = "Learning rate. [0.001]" };
         readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0; fewer than --steps where it is given. [1000]" };
         readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };
@@ -114,7 +124,8 @@ static class TrainCommand
         readonly Option<long?> _thresholdFrom = new("--threshold-from") { Description = "BatchTopK: the inference threshold follows the steps above this one. [1000]" };
         readonly Option<double?> _thresholdBeta = new("--threshold-beta") { Description = "BatchTopK: share of the threshold that a step keeps. [0.999]" };
         readonly Option<long?> _decayStart = new("--decay-start") { Description = "Step from which the learning rate falls to 0 at the end. [never]" };
-        readonly Option<int> _seed = new("--seed") { Description = "Decides first weights and order.", DefaultValueFactory = _ => 42 };
+        readonly Option<int?> _seed = TrainVariants.List(new Option<int?>("--seed") { Description = "Decides first weights and order. [42]" });
+        readonly Option<int?> _orderSeed = new("--order-seed") { Description = "Run folder: decides the order of the batches. Default: --seed, in a list the first." };
         readonly Option<bool> _sameInit = new("--same-init") { Description = "Begin with the same weights for all models; false draws for each. [true]", DefaultValueFactory = _ => true };
         readonly Option<bool> _transposeInit = new("--init-with-transpose") { Description = "Begin with the decoder as the encoder's transpose; false draws it. [true]", DefaultValueFactory = _ => true };
         readonly Option<double?> _initNorm = new("--init-norm") { Description = "Length of the first vectors; 0 leaves the draws as they are. [1 for batchtopk, 0.005 for l1]" };
@@ -126,14 +137,14 @@ static class TrainCommand
         {
             command.Arguments.Add(Run);
             foreach (Option option in (Option[])[
-                Layer, Name, Preset, Fresh, _kind, _latents, _k, _mu, _lr, _warmup, _steps, _batch, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
+                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _lr, _warmup, _steps, _batch, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
                 _encoderModels, _kInitial, _kAnnealingSteps, _resampleSteps, _encoderInitNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
-                _thresholdBeta, _decayStart, _seed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
+                _thresholdBeta, _decayStart, _seed, _orderSeed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
             {
                 command.Options.Add(option);
             }
 
-            _kind.AcceptOnlyFromAmong("l1", "batchtopk", "sae");
+            TrainVariants.FromAmong(_kind, "l1", "batchtopk", "sae");
             _codeNorm.AcceptOnlyFromAmong("crosscoder", "sae", "mixed", "none", "decoupled");
             _loss.AcceptOnlyFromAmong("norm", "mse");
             Order.AcceptOnlyFromAmong("stored", "shuffled");
@@ -167,7 +178,8 @@ static class TrainCommand
             ThresholdFrom = parse.GetValue(_thresholdFrom),
             ThresholdBeta = parse.GetValue(_thresholdBeta),
             DecayStart = parse.GetValue(_decayStart),
-            Seed = parse.GetValue(_seed),
+            Seed = parse.GetValue(_seed) ?? new TrainOptions().Seed,
+            OrderSeed = parse.GetValue(_orderSeed),
             SameInit = parse.GetValue(_sameInit),
             TransposeInit = parse.GetValue(_transposeInit),
             InitNorm = parse.GetValue(_initNorm),
@@ -187,6 +199,22 @@ static class TrainCommand
             return parts.All(p => int.TryParse(p, NumberStyles.None, CultureInfo.InvariantCulture, out _))
                 ? [.. parts.Select(p => int.Parse(p, CultureInfo.InvariantCulture)).Order()]
                 : throw DiffractException.Argument($"--encoder-models {list} is not a list of models; wanted numbers, as 0 or 0,1");
+        }
+
+        /// <summary>Every crosscoder that a call asks for.</summary>
+        public IReadOnlyList<TrainSettings> All(Command command, ParseResult parse)
+        {
+            IReadOnlyList<(ParseResult Call, string Suffix)> calls = TrainVariants.Of(command, parse, parse.GetValue(List), call => Options(call).WithoutEffect(Options(call).Kind ?? CrosscoderKind.BatchTopK));
+            int? order = calls.Count > 1 ? Options(calls[0].Call).Seed : null;
+            return [.. calls.Select(c =>
+            {
+                TrainOptions options = Options(c.Call);
+                string? given = c.Call.GetValue(Name);
+                string kind = c.Call.GetValue(_kind) ?? "batchtopk";
+                // A name of the list's own entry stands as it is; one for all is a beginning.
+                string? name = calls.Count == 1 ? given : given is not null && given != parse.GetValue(Name) ? given : (given is null ? kind : $"{given}-{kind}") + c.Suffix;
+                return new TrainSettings { Layer = c.Call.GetValue(Layer), Name = name, Preset = c.Call.GetValue(Preset)!, Options = options with { OrderSeed = options.OrderSeed ?? order } };
+            })];
         }
 
         public LooseTrainSettings Loose(ParseResult parse, string activations, TrainOptions options) => new(activations, parse.GetValue(Output)!, options)

@@ -70,7 +70,7 @@ public static class LooseTraining
         string logPath = Path.Combine(settings.Output, TrainingLog.FileName);
         long keep = unfinished ? checkpoints!.Restore(trainer.State, crosscoder, logPath, progress) ?? 0 : 0;
         Discard(settings.Output, checkpointFolder, unfinished);
-        TrainingPlan.Announce(config, crosscoder, source, trainer.State.Step, progress);
+        TrainingPlan.Announce("train", config, crosscoder, source, trainer.State.Step, progress);
         using (TrainingLog log = new(logPath, keep, options.TensorBoard))
         {
             trainer.Run(new TrainingOutputs(log) { Checkpoints = checkpoints, CheckpointEvery = options.CheckpointEvery }, progress, stop);

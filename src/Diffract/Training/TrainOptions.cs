@@ -63,8 +63,11 @@ public sealed record TrainOptions
 
     public long? DecayStart { get; init; }
 
-    /// <summary>Decides first weights and the order of shuffled batches.</summary>
+    /// <summary>Decides first weights, and the order of shuffled batches where <see cref="OrderSeed"/> does not.</summary>
     public int Seed { get; init; } = 42;
+
+    /// <summary>Run folder: decides the order of the batches instead of the seed, so that trainings of several seeds see equal data.</summary>
+    public int? OrderSeed { get; init; }
 
     /// <summary>Begin with one draw for all models; false draws for each.</summary>
     public bool SameInit { get; init; } = true;

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Activations;
@@ -8,41 +7,80 @@ using Diffract.Tokens;
 
 namespace Diffract.Training;
 
-/// <summary>The training stage: a crosscoder on the training split of a run's activations, into <c>crosscoders/&lt;name&gt;/</c>.</summary>
+/// <summary>The training stage: crosscoders on the training split of a run's activations, each into <c>crosscoders/&lt;name&gt;/</c>.</summary>
 public static class TrainStage
 {
-    /// <summary>Held-out tokens of the validations on the way; the last one takes the preset's number.</summary>
-    const long TokensOnTheWay = 16_384;
+    public static void Run(StageContext context, TrainSettings settings) => Run(context, [settings]);
 
-    const int ValidationsOnTheWay = 4;
+    /// <summary>Trains all that are asked for in one pass over the activations, with equal data for all. Those that are there already are left alone; each goes on from its own checkpoint.</summary>
+    public static void Run(StageContext context, IReadOnlyList<TrainSettings> list)
+    {
+        using TokenStore tokens = TokenStore.Open(context.Run);
+        using TrainData data = new(context.Run, tokens);
+        List<TrainWork> works = [];
+        HashSet<string> names = new(StringComparer.Ordinal);
+        foreach (TrainSettings settings in list)
+        {
+            TrainWork? work = Prepare(context, data, settings, names);
+            if (work is not null)
+            {
+                works.Add(work);
+            }
+        }
 
-    const int Checkpoints = 10;
+        if (works.Count == 0)
+        {
+            return;
+        }
 
-    public static void Run(StageContext context, TrainSettings settings)
+        foreach (TrainWork work in works)
+        {
+            TrainingPlan.WarnUnused(work.Options, work.Config.Crosscoder.Kind, context.Progress);
+        }
+
+        TrainingConfig[] configs = [.. works.Select(w => w.Config)];
+        TrainingPlan.RequireMemory(configs);
+        TrainingPlan.RequireDisk(configs, context.Run.Root);
+        if (works.Count > 1)
+        {
+            context.Progress.Line($"train: {works.Count} crosscoders from one pass over the activations, {TrainingPlan.Size(TrainingPlan.Bytes(configs))} of memory together");
+        }
+
+        try
+        {
+            SharedPass.Run([.. works.Select(w => w.Begin())], works.Count == 1 ? works[0].What : $"train {works.Count} crosscoders", context.Progress, context.Stop);
+        }
+        finally
+        {
+            works.ForEach(w => w.Dispose());
+        }
+    }
+
+    /// <summary>Null where that crosscoder is there already.</summary>
+    static TrainWork? Prepare(StageContext context, TrainData data, TrainSettings settings, HashSet<string> names)
     {
         TrainOptions options = settings.Options;
         CrosscoderKind kind = options.Kind ?? CrosscoderKind.BatchTopK;
         Preset preset = Preset.Of(settings.Preset);
-        int layer = OnlyLayer(context.Run, settings.Layer);
-        using TokenStore tokens = TokenStore.Open(context.Run);
-        using ActivationStore store = ActivationStore.Open(context.Run, layer);
-        ShuffledBatches source = new(store, tokens, options.Seed);
-        TrainingConfig config = preset.Configure(kind, [.. store.Widths], source.DistinctTokens, options);
+        TrainData.Layer layer = data.Of(OnlyLayer(context.Run, settings.Layer));
+        ShuffledBatches source = layer.Source(options.OrderSeed ?? options.Seed);
+        TrainingConfig config = preset.Configure(kind, [.. layer.Store.Widths], source.DistinctTokens, options);
         CrosscoderInit init = options.Init(preset.InitNorm(kind));
         string name = settings.Name ?? DefaultName(context, config, options.Seed);
+        if (!names.Add(name))
+        {
+            throw DiffractException.Argument($"two crosscoders of the list are called {name}; give each a name of its own");
+        }
+
         string folder = context.Run.Crosscoder(name);
-        StageManifest plan = Plan(context.Run, tokens, store, preset, config, init, options.Seed);
+        StageManifest plan = Plan(context.Run, data.Tokens, layer.Store, preset, config, init, options);
         if (context.AlreadyDone(folder, plan))
         {
             context.Progress.Done("train", $"crosscoder {name} is there already");
-            return;
+            return null;
         }
 
-        TrainingPlan.WarnUnused(options, kind, context.Progress);
-        TrainingPlan.RequireMemory(config);
-        TrainingPlan.RequireDisk(config, context.Run.Root);
-        Work work = new(context, store, tokens, source, config, init, options, preset.ValidationTokens, folder);
-        work.Run(name, plan);
+        return new TrainWork(context, layer, source, config, init, options, preset.ValidationTokens, name, folder, plan);
     }
 
     /// <summary>The kind; where that name is taken by a crosscoder of another k or seed, with -k32 or -s2 for what differs.</summary>
@@ -76,12 +114,17 @@ public static class TrainStage
         };
     }
 
-    static StageManifest Plan(RunFolder run, TokenStore tokens, ActivationStore store, Preset preset, TrainingConfig config, CrosscoderInit init, int seed)
+    static StageManifest Plan(RunFolder run, TokenStore tokens, ActivationStore store, Preset preset, TrainingConfig config, CrosscoderInit init, TrainOptions options)
     {
         JsonObject settings = config.ToJson();
         settings["layer"] = store.Layer;
         settings["preset"] = preset.Name;
-        settings["seed"] = seed;
+        settings["seed"] = options.Seed;
+        if (options.OrderSeed is { } order && order != options.Seed)
+        {
+            settings["orderSeed"] = order;
+        }
+
         settings["sameInit"] = init.SameForAllModels;
         settings["initWithTranspose"] = init.Transpose;
         settings["initNorm"] = init.Norm;
@@ -97,85 +140,5 @@ public static class TrainStage
                 [run.Relative(run.Activations(store.Layer))] = store.Manifest.Fingerprint(),
             },
         };
-    }
-
-    /// <summary>The training itself, from the last checkpoint to the manifest.</summary>
-    sealed record Work(
-        StageContext Context, ActivationStore Store, TokenStore Tokens, ShuffledBatches Source, TrainingConfig Config, CrosscoderInit Init,
-        TrainOptions Options, long ValidationTokens, string Folder)
-    {
-        long? CheckpointEvery => Options.CheckpointEvery;
-
-        public void Run(string name, StageManifest plan)
-        {
-            Stopwatch clock = Stopwatch.StartNew();
-            IProgressSink progress = Context.Progress;
-            using Crosscoder crosscoder = new(Config.Crosscoder, Context.Backend);
-            Init.Apply(crosscoder);
-            using Trainer trainer = new(Config, crosscoder, Source);
-            string checkpointFolder = Path.Combine(Folder, Training.Checkpoints.FolderName);
-            Training.Checkpoints checkpoints = new(checkpointFolder, plan.Settings, keepAll: CheckpointEvery is not null) { AllowOtherPath = Options.AllowOtherPath };
-            string logPath = Path.Combine(Folder, TrainingLog.FileName);
-            long keep = checkpoints.Restore(trainer.State, crosscoder, logPath, progress) ?? 0;
-            long first = trainer.State.Step;
-            double[] gamma = TrainingPlan.Announce(Config, crosscoder, Source, first, progress);
-            double secondsBefore = clock.Elapsed.TotalSeconds;
-            double trainingSeconds;
-            ValidationResult result;
-            using (TrainingLog log = new(logPath, keep, Options.TensorBoard))
-            {
-                trainer.Run(
-                    new TrainingOutputs(log, "train " + name)
-                    {
-                        Checkpoints = checkpoints,
-                        CheckpointEvery = CheckpointEvery ?? Every(Training.TrainStage.Checkpoints),
-                        Validation = new Validation(new HeldOutRows(Store, Tokens, TokensOnTheWay), TokensOnTheWay),
-                        ValidateEvery = Every(ValidationsOnTheWay),
-                    },
-                    progress,
-                    Context.Stop);
-                trainingSeconds = clock.Elapsed.TotalSeconds - secondsBefore;
-                result = new Validation(new HeldOutRows(Store, Tokens, ValidationTokens), ValidationTokens).Run(crosscoder, Context.Stop);
-                log.Write(trainer.State.Step, result);
-                log.Flush();
-            }
-
-            Dictionary<string, FileSeal> outputs = CrosscoderFolder.Save(Folder, crosscoder, Init);
-            outputs[OptimizerFile.Name] = OptimizerFile.Save(Folder, trainer.State, crosscoder);
-            outputs[TrainingLog.FileName] = AtomicFile.Seal(logPath);
-            JsonObject facts = Facts(result, crosscoder, gamma);
-            facts["kernelPaths"] = new JsonArray([.. checkpoints.Paths.Append(Context.Backend.KernelPath).Distinct().Select(p => (JsonNode)p)]);
-            facts["secondsPerStep"] = Config.Steps > first ? trainingSeconds / (Config.Steps - first) : 0;
-            Context.Finish(Folder, plan with { Outputs = outputs, Facts = facts, Seconds = clock.Elapsed.TotalSeconds });
-            if (CheckpointEvery is null && Directory.Exists(checkpointFolder))
-            {
-                Directory.Delete(checkpointFolder, recursive: true);
-            }
-
-            progress.Done("train", Summary(name, result, crosscoder));
-        }
-
-        long Every(int parts) => Math.Max(1, (Config.Steps + parts - 1) / parts);
-
-        JsonObject Facts(ValidationResult result, Crosscoder crosscoder, double[] gamma)
-        {
-            JsonObject facts = result.ToJson();
-            facts["threshold"] = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? crosscoder.Threshold : null;
-            facts["gamma"] = new JsonArray([.. gamma.Select(g => (JsonNode)g)]);
-            facts["trainingTokens"] = Source.DistinctTokens;
-            facts["presentedTokens"] = Config.Steps * Config.Batch;
-            return facts;
-        }
-
-        static string Summary(string name, ValidationResult result, Crosscoder crosscoder)
-        {
-            string byModel = string.Join(", ", result.FveByModel.Select(f => f.ToString("F3", CultureInfo.InvariantCulture)));
-            string k = crosscoder.Config.Kind == CrosscoderKind.BatchTopK
-                ? string.Create(CultureInfo.InvariantCulture, $" (k {crosscoder.Config.K}, threshold {crosscoder.Threshold:G4})")
-                : "";
-            return string.Create(
-                CultureInfo.InvariantCulture,
-                $"{name}: on {result.Tokens:N0} held-out tokens variance explained {result.FvePooled:F3} (by model {byModel}), L0 {result.L0:F1}{k}, dead {result.DeadShare:P1}; latents almost of one model by norm: {string.Join(", ", result.SpecificLatents)}");
-        }
     }
 }

@@ -6,16 +6,14 @@ using Diffract.Runs;
 
 namespace Diffract.Training;
 
-/// <summary>Trains a crosscoder on a source of batches. The loop is <see cref="Run"/>.</summary>
+/// <summary>Trains a crosscoder on a source of batches. The loop is <see cref="SharedPass.Run"/>.</summary>
 public sealed class Trainer : IDisposable
 {
-    const int ReportEvery = 10;
-
     readonly TrainingConfig _config;
     readonly Crosscoder _crosscoder;
     readonly IBatchSource _source;
-    readonly Matrix _acts_BE;
     readonly TrainingStep _step;
+    Matrix? _normalised_BE;
 
     /// <exception cref="DiffractException">Settings that do not fit, or a source of other models than the crosscoder's.</exception>
     public Trainer(TrainingConfig config, Crosscoder crosscoder, IBatchSource source)
@@ -29,62 +27,68 @@ public sealed class Trainer : IDisposable
 
         (_config, _crosscoder, _source) = (config, crosscoder, source);
         State = new TrainingState(config, crosscoder);
-        _acts_BE = crosscoder.Backend.Matrix(config.Batch, crosscoder.E);
         _step = new TrainingStep(config, crosscoder, State);
     }
 
     public TrainingState State { get; }
 
+    /// <summary>All steps are done.</summary>
+    public bool Finished => State.Step >= _config.Steps;
+
+    /// <summary>Steps of the whole training.</summary>
+    public long Steps => _config.Steps;
+
     /// <summary>Trains from the current step to the last one; stops between two steps.</summary>
     /// <exception cref="OperationCanceledException">Stopped; a checkpoint was written where <see cref="TrainingOutputs.Checkpoints"/> is given.</exception>
     public void Run(TrainingOutputs outputs, IProgressSink progress, CancellationToken stop = default)
+        => SharedPass.Run([new SharedPass.Member(this, _source, outputs)], outputs.What, progress, stop);
+
+    /// <summary>Tokens of a batch.</summary>
+    public int BatchSize => _config.Batch;
+
+    /// <summary>A batch of this training, to be filled by its source.</summary>
+    public Matrix NewBatch() => _crosscoder.Backend.Matrix(_config.Batch, _crosscoder.E);
+
+    /// <summary>One step on its batch, with what is due after it: a line of the log, a validation, a checkpoint.</summary>
+    public StepRecord Step(Matrix acts_BE, TrainingOutputs outputs)
     {
-        while (State.Step < _config.Steps)
+        if (_crosscoder.Normalisation is not null)
         {
-            if (stop.IsCancellationRequested)
-            {
-                outputs.Checkpoints?.Save(State, _crosscoder, outputs.Log);
-                throw new OperationCanceledException(stop);
-            }
-
-            _source.Fill(State.Step, _acts_BE);
-            if (_crosscoder.Normalisation is not null)
-            {
-                _crosscoder.Normalise(_acts_BE, _acts_BE);
-            }
-
-            if (State.Step == 0 && _config.Crosscoder.Kind == CrosscoderKind.BatchTopK)
-            {
-                GeometricMedian.Write(_acts_BE, _crosscoder.ModelOffsets, _crosscoder.BDec_E);
-            }
-
-            StepRecord record = _step.Run(_acts_BE);
-            outputs.Log.Write(record);
-            if (State.Step % ReportEvery == 0 || State.Step == _config.Steps)
-            {
-                progress.Report(outputs.What, State.Step, _config.Steps, "steps", Note(record));
-            }
-
-            if (Due(outputs.ValidateEvery) && outputs.Validation is { } validation)
-            {
-                outputs.Log.Write(State.Step, validation.Run(_crosscoder, stop: default));
-            }
-
-            if (Due(outputs.CheckpointEvery))
-            {
-                outputs.Checkpoints?.Save(State, _crosscoder, outputs.Log);
-            }
+            // Not in place: other members of a pass read the same batch.
+            _normalised_BE ??= NewBatch();
+            _crosscoder.Normalise(acts_BE, _normalised_BE.Value);
+            acts_BE = _normalised_BE.Value;
         }
+
+        if (State.Step == 0 && _config.Crosscoder.Kind == CrosscoderKind.BatchTopK)
+        {
+            GeometricMedian.Write(acts_BE, _crosscoder.ModelOffsets, _crosscoder.BDec_E);
+        }
+
+        StepRecord record = _step.Run(acts_BE);
+        outputs.Log.Write(record);
+        if (Due(outputs.ValidateEvery) && outputs.Validation is { } validation)
+        {
+            outputs.Log.Write(State.Step, validation.Run(_crosscoder, stop: default));
+        }
+
+        if (Due(outputs.CheckpointEvery))
+        {
+            Save(outputs);
+        }
+
+        return record;
     }
+
+    /// <summary>A checkpoint of the steps done.</summary>
+    public void Save(TrainingOutputs outputs) => outputs.Checkpoints?.Save(State, _crosscoder, outputs.Log);
 
     public void Dispose()
     {
         _step.Dispose();
         State.Dispose();
-        _acts_BE.Buffer.Dispose();
+        _normalised_BE?.Buffer.Dispose();
     }
 
     bool Due(long? every) => every is { } n && State.Step % n == 0 && State.Step < _config.Steps;
-
-    static string Note(in StepRecord record) => FormattableString.Invariant($"loss {record.Loss:G4}, L0 {record.L0:F1}, dead {record.Dead}");
 }

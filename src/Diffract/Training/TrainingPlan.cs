@@ -28,23 +28,41 @@ public static class TrainingPlan
         return sizeof(float) * (3 * weights + work);
     }
 
-    /// <exception cref="DiffractException">Less memory than it takes.</exception>
-    public static void RequireMemory(TrainingConfig config)
+    /// <summary>The same for trainings that share a pass.</summary>
+    public static long Bytes(params ReadOnlySpan<TrainingConfig> configs)
+    {
+        long bytes = 0;
+        foreach (TrainingConfig config in configs)
+        {
+            bytes += Bytes(config);
+        }
+
+        return bytes;
+    }
+
+    /// <exception cref="DiffractException">Less memory than they take together.</exception>
+    public static void RequireMemory(params ReadOnlySpan<TrainingConfig> configs)
     {
         long there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        if (Bytes(config) > there)
+        if (Bytes(configs) > there)
         {
-            throw new DiffractException(
-                $"training {config.Crosscoder.Latents} latents in batches of {config.Batch} takes {Size(Bytes(config))}, there are {Size(there)}; lower --latents or --batch");
+            throw new DiffractException(configs.Length == 1
+                ? $"training {configs[0].Crosscoder.Latents} latents in batches of {configs[0].Batch} takes {Size(Bytes(configs))}, there are {Size(there)}; lower --latents or --batch"
+                : $"training {configs.Length} crosscoders in one pass takes {Size(Bytes(configs))}, there are {Size(there)}; train fewer at once, or lower --latents or --batch");
         }
     }
 
     /// <summary>Weights and moments, finished and in the three checkpoints that are there while the third is written, must fit on the disk.</summary>
     /// <exception cref="DiffractException">Less room than that.</exception>
-    public static void RequireDisk(TrainingConfig config, string folder)
+    public static void RequireDisk(ReadOnlySpan<TrainingConfig> configs, string folder)
     {
-        CrosscoderConfig c = config.Crosscoder;
-        long bytes = 12L * sizeof(float) * (2L * c.Latents * c.E + c.Latents + c.E);
+        long bytes = 0;
+        foreach (TrainingConfig config in configs)
+        {
+            CrosscoderConfig c = config.Crosscoder;
+            bytes += 12L * sizeof(float) * (2L * c.Latents * c.E + c.Latents + c.E);
+        }
+
         long free = new DriveInfo(folder).AvailableFreeSpace;
         if (bytes > free)
         {
@@ -54,7 +72,7 @@ public static class TrainingPlan
 
     /// <summary>Prints the plan, with a time estimated from one encode of the first batch, and γ of each model.</summary>
     /// <returns>γ.</returns>
-    public static double[] Announce(TrainingConfig config, Crosscoder crosscoder, IBatchSource source, long firstStep, IProgressSink progress)
+    public static double[] Announce(string what, TrainingConfig config, Crosscoder crosscoder, IBatchSource source, long firstStep, IProgressSink progress)
     {
         CrosscoderConfig c = config.Crosscoder;
         Matrix acts_BE = crosscoder.Backend.Matrix(config.Batch, c.E);
@@ -65,9 +83,9 @@ public static class TrainingPlan
         long presented = config.Steps * config.Batch;
         progress.Line(string.Create(
             CultureInfo.InvariantCulture,
-            $"train: {kind}, {c.Latents:N0} latents on widths {string.Join(" + ", c.Widths)}; {config.Steps:N0} steps of {config.Batch:N0} tokens ({presented:N0} presented, {(double)presented / source.DistinctTokens:F1} passes)"));
-        progress.Line($"train: {Size(Bytes(config))} of memory, about {Duration(seconds)}, on {crosscoder.Backend.Description}" + (firstStep > 0 ? $"; going on at step {firstStep}" : ""));
-        progress.Line("train: gamma (|mean|/|std|) by model: " + string.Join(", ", gamma.Select(g => g.ToString("F2", CultureInfo.InvariantCulture))));
+            $"{what}: {kind}, {c.Latents:N0} latents on widths {string.Join(" + ", c.Widths)}; {config.Steps:N0} steps of {config.Batch:N0} tokens ({presented:N0} presented, {(double)presented / source.DistinctTokens:F1} passes)"));
+        progress.Line($"{what}: {Size(Bytes(config))} of memory, about {Duration(seconds)}, on {crosscoder.Backend.Description}" + (firstStep > 0 ? $"; going on at step {firstStep}" : ""));
+        progress.Line($"{what}: gamma (|mean|/|std|) by model: " + string.Join(", ", gamma.Select(g => g.ToString("F2", CultureInfo.InvariantCulture))));
         if (gamma.Any(g => g > Gamma.High))
         {
             progress.Warn("activations sit far from the origin for their spread; expect latents to die early");
@@ -105,7 +123,8 @@ public static class TrainingPlan
         return best;
     }
 
-    static string Size(long bytes) => bytes < 1L << 30
+    /// <summary>So many bytes in MiB or GiB.</summary>
+    public static string Size(long bytes) => bytes < 1L << 30
         ? string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(bytes / 1048576.0):F0} MiB")
         : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1073741824.0:F1} GiB");
 

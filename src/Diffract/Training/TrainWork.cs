@@ -1,0 +1,112 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Diffract.Activations;
+using Diffract.Crosscoders;
+using Diffract.Runs;
+
+namespace Diffract.Training;
+
+/// <summary>One training of the stage, from its last checkpoint to its manifest.</summary>
+sealed class TrainWork(
+    StageContext context, TrainData.Layer layer, ShuffledBatches source, TrainingConfig config, CrosscoderInit init, TrainOptions options,
+    long validationTokens, string name, string folder, StageManifest plan) : IDisposable
+{
+    /// <summary>Held-out tokens of the validations on the way; the last one takes the preset's number.</summary>
+    const long TokensOnTheWay = 16_384;
+
+    const int ValidationsOnTheWay = 4;
+
+    const int CheckpointsOnTheWay = 10;
+
+    readonly Stopwatch _clock = Stopwatch.StartNew();
+    readonly string _checkpointFolder = Path.Combine(folder, Checkpoints.FolderName);
+    readonly string _logPath = Path.Combine(folder, TrainingLog.FileName);
+    Crosscoder? _crosscoder;
+    Trainer? _trainer;
+    TrainingLog? _log;
+    Checkpoints? _checkpoints;
+    SharedPass.Member? _member;
+    double[] _gamma = [];
+    long _first;
+
+    public TrainingConfig Config { get; } = config;
+
+    public TrainOptions Options { get; } = options;
+
+    /// <summary>What progress calls it.</summary>
+    public string What => "train " + name;
+
+    /// <summary>Weights, state and log as the last checkpoint left them, or as they begin.</summary>
+    public SharedPass.Member Begin()
+    {
+        _crosscoder = new Crosscoder(Config.Crosscoder, context.Backend);
+        init.Apply(_crosscoder);
+        _trainer = new Trainer(Config, _crosscoder, source);
+        _checkpoints = new Checkpoints(_checkpointFolder, plan.Settings, keepAll: Options.CheckpointEvery is not null) { AllowOtherPath = Options.AllowOtherPath };
+        long keep = _checkpoints.Restore(_trainer.State, _crosscoder, _logPath, context.Progress) ?? 0;
+        _first = _trainer.State.Step;
+        _gamma = TrainingPlan.Announce(What, Config, _crosscoder, source, _first, context.Progress);
+        _log = new TrainingLog(_logPath, keep, Options.TensorBoard);
+        TrainingOutputs outputs = new(_log, What)
+        {
+            Checkpoints = _checkpoints,
+            CheckpointEvery = Options.CheckpointEvery ?? Every(CheckpointsOnTheWay),
+            Validation = layer.Validation(TokensOnTheWay),
+            ValidateEvery = Every(ValidationsOnTheWay),
+        };
+        return _member = new SharedPass.Member(_trainer, source, outputs) { Done = Finish };
+    }
+
+    public void Dispose()
+    {
+        _log?.Dispose();
+        _trainer?.Dispose();
+        _crosscoder?.Dispose();
+    }
+
+    void Finish()
+    {
+        Crosscoder crosscoder = _crosscoder!;
+        ValidationResult result = layer.Validation(validationTokens).Run(crosscoder, context.Stop);
+        _log!.Write(_trainer!.State.Step, result);
+        _log.Flush();
+        _log.Dispose();
+        Dictionary<string, FileSeal> outputs = CrosscoderFolder.Save(folder, crosscoder, init);
+        outputs[OptimizerFile.Name] = OptimizerFile.Save(folder, _trainer.State, crosscoder);
+        outputs[TrainingLog.FileName] = AtomicFile.Seal(_logPath);
+        context.Finish(folder, plan with { Outputs = outputs, Facts = Facts(result), Seconds = _clock.Elapsed.TotalSeconds });
+        if (Options.CheckpointEvery is null && Directory.Exists(_checkpointFolder))
+        {
+            Directory.Delete(_checkpointFolder, recursive: true);
+        }
+
+        context.Progress.Done("train", Summary(result));
+        Dispose();
+    }
+
+    long Every(int parts) => Math.Max(1, (Config.Steps + parts - 1) / parts);
+
+    JsonObject Facts(ValidationResult result)
+    {
+        JsonObject facts = result.ToJson();
+        facts["threshold"] = Config.Crosscoder.Kind == CrosscoderKind.BatchTopK ? _crosscoder!.Threshold : null;
+        facts["gamma"] = new JsonArray([.. _gamma.Select(g => (JsonNode)g)]);
+        facts["trainingTokens"] = source.DistinctTokens;
+        facts["presentedTokens"] = Config.Steps * Config.Batch;
+        facts["kernelPaths"] = new JsonArray([.. _checkpoints!.Paths.Append(context.Backend.KernelPath).Distinct().Select(p => (JsonNode)p)]);
+        facts["secondsPerStep"] = Config.Steps > _first ? _member!.Seconds / (Config.Steps - _first) : 0;
+        return facts;
+    }
+
+    string Summary(ValidationResult result)
+    {
+        string byModel = string.Join(", ", result.FveByModel.Select(f => f.ToString("F3", CultureInfo.InvariantCulture)));
+        string k = Config.Crosscoder.Kind == CrosscoderKind.BatchTopK
+            ? string.Create(CultureInfo.InvariantCulture, $" (k {Config.Crosscoder.K}, threshold {_crosscoder!.Threshold:G4})")
+            : "";
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{name}: on {result.Tokens:N0} held-out tokens variance explained {result.FvePooled:F3} (by model {byModel}), L0 {result.L0:F1}{k}, dead {result.DeadShare:P1}; latents almost of one model by norm: {string.Join(", ", result.SpecificLatents)}");
+    }
+}
