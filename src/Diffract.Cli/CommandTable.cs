@@ -26,6 +26,7 @@ public static class CommandTable
         PlantedScoreCommand.Create(),
         ForwardCommand.Create(),
         EncodeCommand.Create(),
+        ExportCommand.Create(),
         InterveneCommand.Create(),
     };
 

@@ -12,8 +12,8 @@ static class EncodeCommand
             Encodes and reconstructs a file of activations with a crosscoder, as at inference.
 
             Loose files: diffract encode --crosscoder DIR --activations X.safetensors --out Y.safetensors
-              X: x [N, M, D], of an SAE [N, D]. Y: code [N, L], unscaled (decoupled [N, M, L]), and reconstruction, of the shape of x, in raw units. DIR: model.safetensors and config.json
-              as published (CrossCoder, BatchTopKCrossCoder, BatchTopKSAE). A dictionary whose threshold is unset is encoded densely, with a warning.
+              X: x [N, M, D], of an SAE [N, D]. Y: code [N, L], unscaled (decoupled [N, M, L]), and reconstruction, of the shape of x, in raw units. DIR: any published
+              layout (diffract export --help lists them). A dictionary whose threshold is unset is encoded densely, with a warning.
             """);
         Option<string> crosscoder = new("--crosscoder") { Description = "Folder of the crosscoder.", Required = true };
         Option<string> activations = new("--activations") { Description = "safetensors with x [N, M, D], of an SAE [N, D].", Required = true };

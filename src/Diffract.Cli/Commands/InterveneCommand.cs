@@ -18,7 +18,7 @@ static class InterveneCommand
             """);
         Option<string> baseModel = new("--base") { Description = "Checkpoint folder of the base model.", Required = true };
         Option<string> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model; its tokenizer and template read turns.", Required = true };
-        Option<string> crosscoder = new("--crosscoder") { Description = "Folder with model.safetensors and config.json.", Required = true };
+        Option<string> crosscoder = new("--crosscoder") { Description = "Crosscoder folder in any published layout (diffract export --help lists them).", Required = true };
         Option<int> layer = new("--layer") { Description = "0-based block after which to edit.", Required = true };
         Option<string> chats = new("--chats") { Description = "JSON lines, plain or .gz, with turns, or with ids and roles as `tokenize` writes them.", Required = true };
         Option<string[]> latents = new("--latents") { Description = "NAME=I.json, I.json a JSON array of latent indices; may be repeated. Default: none.", AllowMultipleArgumentsPerToken = true };

@@ -24,7 +24,7 @@ static class ScaleCommand
         Option<int> blocks = new("--blocks") { Description = "Blocks of documents for the standard errors.", DefaultValueFactory = _ => 32 };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Go on with a BatchTopK crosscoder that has no threshold, with a dense code. Default: refuse." };
         Option<bool> fresh = new("--fresh") { Description = "Replace what is there. Default: keep it." };
-        Option<string?> crosscoder = new("--crosscoder") { Description = "Loose files: crosscoder folder in its published form." };
+        Option<string?> crosscoder = new("--crosscoder") { Description = "Loose files: crosscoder folder in any published layout (diffract export --help lists them)." };
         Option<string?> activations = new("--activations") { Description = "Loose files: safetensors with x [N,M,D]." };
         Option<string?> output = new("--out") { Description = "Loose files: safetensors to write." };
         command.Arguments.Add(run);

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Diffract.Compute.Kernels;
 using Diffract.Formats;
@@ -7,7 +6,8 @@ using Diffract.Runs;
 namespace Diffract.Crosscoders;
 
 /// <summary>
-/// A crosscoder on disk as it is published on the hub: <c>model.safetensors</c> and <c>config.json</c>. The file's buffers (k, threshold, code norm) win over the configuration.
+/// A crosscoder on disk: read in any published layout (<see cref="FolderLayout"/>), written as the hub has it, <c>model.safetensors</c> and <c>config.json</c>. The file's buffers (k, threshold,
+/// code norm) win over the configuration.
 /// </summary>
 public static class CrosscoderFolder
 {
@@ -15,24 +15,15 @@ public static class CrosscoderFolder
 
     public const string ConfigFile = "config.json";
 
-    /// <summary>Loads a published folder, or one of ours.</summary>
+    /// <summary>Loads a folder of any published layout, told by its files; ours are of the hub's.</summary>
     /// <exception cref="DiffractException">A file is missing or broken, or the crosscoder needs something that is not supported; the message names it.</exception>
     public static Crosscoder Load(string folder, IBackend backend)
     {
-        if (!Directory.Exists(folder))
+        (TensorFile tensors, JsonFields config) = LayoutReader.Open(FolderFiles.Find(folder));
+        using (tensors)
         {
-            throw DiffractException.Argument($"crosscoder folder {folder} does not exist; wanted a folder with {ModelFile} and {ConfigFile}");
+            return PublishedCrosscoder.Read(tensors, PublishedTensors.FindPrefix(tensors, ""), config, new InitChoices(), backend);
         }
-
-        JsonObject config = ReadConfig(Path.Combine(folder, ConfigFile));
-        string path = Path.Combine(folder, ModelFile);
-        if (!File.Exists(path))
-        {
-            throw new DiffractException($"{path} does not exist; wanted the published form, {ModelFile} beside {ConfigFile} (torch .pt files are not read)");
-        }
-
-        using SafetensorsFile file = SafetensorsFile.Open(path);
-        return PublishedCrosscoder.Read(file, PublishedTensors.FindPrefix(file, ""), config, new InitChoices(), backend);
     }
 
     /// <summary>Loads from one safetensors file without a configuration, as initial weights are given: published names, also under "init.".</summary>
@@ -42,7 +33,7 @@ public static class CrosscoderFolder
     public static Crosscoder LoadInit(string path, InitChoices choices, IBackend backend)
     {
         using SafetensorsFile file = SafetensorsFile.Open(path);
-        return PublishedCrosscoder.Read(file, PublishedTensors.FindPrefix(file, "", "init."), [], choices, backend);
+        return PublishedCrosscoder.Read(file, PublishedTensors.FindPrefix(file, "", "init."), new JsonFields(path, []), choices, backend);
     }
 
     /// <summary>Writes <c>model.safetensors</c> and <c>config.json</c>, each whole or not at all.</summary>
@@ -51,11 +42,17 @@ public static class CrosscoderFolder
     {
         SafetensorsWriter writer = new();
         writer.Metadata["format"] = "pt";
-        PublishedTensors.Add(writer, "", crosscoder.Config, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE, crosscoder.BDec_E);
-        PublishedCrosscoder.AddBuffers(writer, crosscoder);
+        AddTensors(writer, crosscoder);
         Dictionary<string, FileSeal> seals = new(StringComparer.Ordinal) { [ModelFile] = writer.Save(Path.Combine(folder, ModelFile)) };
         seals[ConfigFile] = AtomicFile.WriteText(Path.Combine(folder, ConfigFile), new JsonObject(Fields(crosscoder, init)).ToJsonString(Provenance.Json) + "\n");
         return seals;
+    }
+
+    /// <summary>Everything that the published form holds: weights and buffers.</summary>
+    public static void AddTensors(TensorList writer, Crosscoder crosscoder)
+    {
+        PublishedTensors.Add(writer, "", crosscoder.Config, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE, crosscoder.BDec_E);
+        PublishedCrosscoder.AddBuffers(writer, crosscoder);
     }
 
     /// <summary>Keys and their order as the reference library writes them, so that its loader takes the file.</summary>
@@ -99,22 +96,5 @@ public static class CrosscoderFolder
         }
 
         return fields;
-    }
-
-    static JsonObject ReadConfig(string path)
-    {
-        if (!File.Exists(path))
-        {
-            throw new DiffractException($"{path} does not exist; wanted the published form, {ModelFile} beside {ConfigFile}");
-        }
-
-        try
-        {
-            return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("not an object");
-        }
-        catch (JsonException e)
-        {
-            throw new DiffractException($"{path} is not a crosscoder's configuration: {e.Message.Split('\n')[0]}", inner: e);
-        }
     }
 }

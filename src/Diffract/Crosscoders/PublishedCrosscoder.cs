@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using Diffract.Compute.Kernels;
 using Diffract.Formats;
 using Diffract.Runs;
@@ -18,11 +17,11 @@ public static class PublishedCrosscoder
     /// <param name="choices">What wins over both.</param>
     /// <param name="backend">Where the weights lie.</param>
     /// <exception cref="DiffractException">Tensors that do not fit each other or the configuration, or something that is not supported; the message names it.</exception>
-    public static Crosscoder Read(SafetensorsFile file, string? found, JsonObject config, InitChoices choices, IBackend backend)
+    public static Crosscoder Read(TensorFile file, string? found, JsonFields config, InitChoices choices, IBackend backend)
     {
         RefuseUnsupported(file, found, config);
         string prefix = found!;
-        CrosscoderConfig made = file.Tensors.ContainsKey(prefix + "b_dec") || Text(config, "dict_class") == SaeClass ? SaeConfig(file, prefix, config, choices) : Config(file, prefix, config, choices);
+        CrosscoderConfig made = file.Tensors.ContainsKey(prefix + "b_dec") || config.Text("dict_class") == SaeClass ? SaeConfig(file, prefix, config, choices) : Config(file, prefix, config, choices);
         if (made.Kind == CrosscoderKind.BatchTopK)
         {
             made = made with { K = choices.K ?? ReadK(file, prefix, config, made.Latents) };
@@ -48,7 +47,7 @@ public static class PublishedCrosscoder
     }
 
     /// <summary>Adds what is kept beside the weights: normalisation (NaN for none), code norm, k and threshold.</summary>
-    public static void AddBuffers(SafetensorsWriter writer, Crosscoder crosscoder)
+    public static void AddBuffers(TensorList writer, Crosscoder crosscoder)
     {
         CrosscoderConfig config = crosscoder.Config;
         ActivationNorm? norm = crosscoder.Normalisation;
@@ -70,7 +69,7 @@ public static class PublishedCrosscoder
     }
 
     /// <summary>The thresholds of a BatchTopK dictionary, where the file has them: one, or one for each model of a decoupled code.</summary>
-    public static void ReadThresholds(SafetensorsFile file, string prefix, Crosscoder crosscoder)
+    public static void ReadThresholds(TensorFile file, string prefix, Crosscoder crosscoder)
     {
         if (!file.Tensors.TryGetValue(prefix + "threshold", out TensorEntry? entry))
         {
@@ -98,9 +97,14 @@ public static class PublishedCrosscoder
     /// <summary>torch's NaN: the positive one, which .NET's is not.</summary>
     static readonly float NotSet = BitConverter.UInt32BitsToSingle(0x7FC0_0000);
 
-    static CrosscoderConfig SaeConfig(SafetensorsFile file, string prefix, JsonObject config, InitChoices choices)
+    static CrosscoderConfig SaeConfig(TensorFile file, string prefix, JsonFields config, InitChoices choices)
     {
         long[] shape = Shape(file, prefix + "encoder.weight", 2, "[latents, width]");
+        if (!Shape(file, prefix + "decoder.weight", 2, "[width, latents]").SequenceEqual([shape[1], shape[0]]))
+        {
+            throw new DiffractException($"{file.FilePath}: encoder.weight and decoder.weight of an SAE do not fit each other; wanted [latents, width] and [width, latents]");
+        }
+
         if (choices.Kind is { } kind and not CrosscoderKind.BatchTopK || choices.CodeNorm is { } norm and not CodeNormKind.None)
         {
             throw DiffractException.Argument($"{file.FilePath} is an SAE (tensor b_dec), which is BatchTopK with code norm none; leave --kind and --code-norm out, or give --kind sae");
@@ -111,14 +115,22 @@ public static class PublishedCrosscoder
         return new CrosscoderConfig(CrosscoderKind.BatchTopK, (int)shape[0], [(int)shape[1]]) { Sae = true, CodeNorm = CodeNormKind.None };
     }
 
-    static CrosscoderConfig Config(SafetensorsFile file, string prefix, JsonObject config, InitChoices choices)
+    static CrosscoderConfig Config(TensorFile file, string prefix, JsonFields config, InitChoices choices)
     {
         long[] encoder = Shape(file, prefix + "encoder.weight", 3, "[models, width, latents]");
-        long models = file[prefix + "decoder.weight"].Shape is { Length: 3 } decoder ? decoder[0] : encoder[0];
+        long[] decoder = Shape(file, prefix + "decoder.weight", 3, "[models, latents, width]");
+        long models = decoder[0];
+        if (decoder[1] != encoder[2] || decoder[2] != encoder[1] || encoder[0] > models)
+        {
+            // Before anything is allocated by these sizes.
+            throw new DiffractException(
+                $"{file.FilePath}: tensor {prefix}decoder.weight has the shape [{string.Join(", ", decoder)}], wanted [at least {encoder[0]}, {encoder[2]}, {encoder[1]}] beside the encoder's");
+        }
+
         Expect(file, config, "num_layers", models);
         Expect(file, config, "activation_dim", encoder[1]);
         Expect(file, config, "dict_size", encoder[2]);
-        CrosscoderKind kind = choices.Kind ?? Text(config, "dict_class") switch
+        CrosscoderKind kind = choices.Kind ?? config.Text("dict_class") switch
         {
             "BatchTopKCrossCoder" => CrosscoderKind.BatchTopK,
             "CrossCoder" => CrosscoderKind.L1,
@@ -131,9 +143,9 @@ public static class PublishedCrosscoder
         };
     }
 
-    static int[]? EncoderModels(SafetensorsFile file, JsonObject config, InitChoices choices, int encoders, int models)
+    static int[]? EncoderModels(TensorFile file, JsonFields config, InitChoices choices, int encoders, int models)
     {
-        int[]? named = choices.EncoderModels ?? (config["encoder_layers"] as JsonArray)?.Select(m => m!.GetValue<int>()).ToArray();
+        int[]? named = choices.EncoderModels ?? config.Integers("encoder_layers");
         if (named is not null && named.Length != encoders)
         {
             throw new DiffractException($"{file.FilePath}: the encoder reads {encoders} of {models} models, {string.Join(", ", named)} are named (--encoder-models, encoder_layers); wanted {encoders} of them");
@@ -143,33 +155,33 @@ public static class PublishedCrosscoder
         return read.SequenceEqual(Enumerable.Range(0, models)) ? null : read;
     }
 
-    static int ReadK(SafetensorsFile file, string prefix, JsonObject config, int latents)
-        => file.Tensors.ContainsKey(prefix + "k") ? checked((int)file.Integers(prefix + "k")[0]) : config["k"] is JsonValue k ? k.GetValue<int>() : Math.Min(100, latents);
+    static int ReadK(TensorFile file, string prefix, JsonFields config, int latents)
+        => file.Tensors.ContainsKey(prefix + "k") ? (int)Math.Clamp(Scalar(file, prefix + "k"), int.MinValue, int.MaxValue) : config.Integer("k") ?? Math.Min(100, latents);
 
-    static CodeNorm ReadCodeNorm(SafetensorsFile file, string prefix, JsonObject config, InitChoices choices)
+    static CodeNorm ReadCodeNorm(TensorFile file, string prefix, JsonFields config, InitChoices choices)
     {
-        double Alpha(string newer, string older, double otherwise) => (config[newer] ?? config[older])?.GetValue<double>() ?? otherwise;
+        double Alpha(string newer, string older, double otherwise) => config.Number(newer) ?? config.Number(older) ?? otherwise;
         return new CodeNorm(
             choices.CodeNorm ?? ReadCodeNormKind(file, prefix, config),
             Alpha("code_normalization_alpha_sae", "sparsity_loss_alpha_sae", choices.AlphaSae),
             Alpha("code_normalization_alpha_cc", "sparsity_loss_alpha_cc", choices.AlphaCc));
     }
 
-    static CodeNormKind ReadCodeNormKind(SafetensorsFile file, string prefix, JsonObject config)
+    static CodeNormKind ReadCodeNormKind(TensorFile file, string prefix, JsonFields config)
     {
         if (file.Tensors.ContainsKey(prefix + "code_normalization_id"))
         {
-            long id = file.Integers(prefix + "code_normalization_id")[0];
+            long id = Scalar(file, prefix + "code_normalization_id");
             return CodeNormIds.FromId(id) ?? throw Unsupported(file.FilePath, $"code normalisation number {id}");
         }
 
         // Files from before the buffer call the field sparsity_loss_type; older ones had only the norm of the paper.
-        string name = Text(config, "code_normalization") ?? Text(config, "sparsity_loss_type") ?? "CROSSCODER";
+        string name = config.Text("code_normalization") ?? config.Text("sparsity_loss_type") ?? "CROSSCODER";
         return CodeNormIds.FromName(name) ?? throw Unsupported(file.FilePath, $"code normalisation {name}");
     }
 
     /// <summary>Null where statistics are missing or hold NaN: the dictionary takes raw activations.</summary>
-    static ActivationNorm? ReadNormalisation(SafetensorsFile file, string prefix, CrosscoderConfig config)
+    static ActivationNorm? ReadNormalisation(TensorFile file, string prefix, CrosscoderConfig config)
     {
         string[] names = ["activation_mean", "activation_std"];
         string[] there = [.. names.Where(n => file.Tensors.ContainsKey(prefix + n))];
@@ -194,26 +206,26 @@ public static class PublishedCrosscoder
             return null;
         }
 
-        float rms = file.Tensors.ContainsKey(prefix + "target_rms") ? file.Floats(prefix + "target_rms")[0] : 1;
+        float rms = file.Tensors.ContainsKey(prefix + "target_rms") ? file.Floats(prefix + "target_rms") is [float value] ? value : throw new DiffractException($"{file.FilePath}: tensor target_rms has {file[prefix + "target_rms"].Elements} values, wanted one") : 1;
         ActivationNorm norm = ActivationNorm.From(mean_E, std_E, rms, config.ModelOffsets);
         // Converted files fill it with NaN; then it follows from the statistics.
         float[]? scale_M = file.Tensors.ContainsKey(prefix + "activation_global_scale") ? file.Floats(prefix + "activation_global_scale") : null;
         return scale_M is not null && scale_M.Length == config.Models && scale_M.All(float.IsFinite) ? norm with { Scale_M = scale_M } : norm;
     }
 
-    static void RefuseUnsupported(SafetensorsFile file, string? prefix, JsonObject config)
+    static void RefuseUnsupported(TensorFile file, string? prefix, JsonFields config)
     {
-        if (Text(config, "dict_class") is { } name and not ("CrossCoder" or "BatchTopKCrossCoder" or SaeClass))
+        if (config.Text("dict_class") is { } name and not ("CrossCoder" or "BatchTopKCrossCoder" or SaeClass))
         {
             throw Unsupported(file.FilePath, $"dictionary class {name}");
         }
 
         foreach (string field in (ReadOnlySpan<string>)["latent_processor", "num_decoder_layers"])
         {
-            bool all = field == "num_decoder_layers" && config[field] is JsonValue n && JsonNode.DeepEquals(n, config["num_layers"]);
-            if (config[field] is { } value && !all)
+            bool all = field == "num_decoder_layers" && config.Written(field) == config.Written("num_layers");
+            if (config.Has(field) && !all)
             {
-                throw Unsupported(file.FilePath, $"{field} = {value.ToJsonString()}");
+                throw Unsupported(file.FilePath, $"{field} = {config.Written(field)}");
             }
         }
 
@@ -223,23 +235,24 @@ public static class PublishedCrosscoder
         }
     }
 
-    static void Expect(SafetensorsFile file, JsonObject config, string field, long got)
+    static void Expect(TensorFile file, JsonFields config, string field, long got)
     {
-        if (config[field] is JsonValue value && value.GetValue<long>() != got)
+        if (config.Integer(field) is { } said && said != got)
         {
-            throw new DiffractException($"{file.FilePath}: the tensors say {field} {got}, the configuration says {value.ToJsonString()}; the two do not belong together");
+            throw new DiffractException($"{file.FilePath}: the tensors say {field} {got}, the configuration says {said}; the two do not belong together");
         }
     }
 
-    static long[] Shape(SafetensorsFile file, string name, int axes, string wanted)
+    static long Scalar(TensorFile file, string name)
+        => file.Integers(name) is [long value] ? value : throw new DiffractException($"{file.FilePath}: tensor {name} has {file[name].Elements} values, wanted one");
+
+    static long[] Shape(TensorFile file, string name, int axes, string wanted)
     {
         long[] shape = file[name].Shape;
         return shape.Length == axes && shape.All(n => n is >= 1 and <= int.MaxValue)
             ? shape
             : throw new DiffractException($"{file.FilePath}: tensor {name} has the shape [{string.Join(", ", shape)}], wanted {wanted}");
     }
-
-    static string? Text(JsonObject config, string field) => config[field] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 
     static float[] Filled(int length, float value)
     {

@@ -15,7 +15,7 @@ public static class PublishedTensors
     const int Block = 16;
 
     /// <summary>The prefix under which the file has an encoder: one of <paramref name="prefixes"/>, with "_orig_mod." (compiled models) or without; null when there is none.</summary>
-    public static string? FindPrefix(SafetensorsFile file, params ReadOnlySpan<string> prefixes)
+    public static string? FindPrefix(TensorFile file, params ReadOnlySpan<string> prefixes)
     {
         foreach (string prefix in prefixes)
         {
@@ -38,7 +38,7 @@ public static class PublishedTensors
     /// Fills the four matrices from the tensors under <paramref name="prefix"/>. A bias of shape [M, L] (old files) is summed over the models; columns of models that are not read become 0.
     /// </summary>
     /// <exception cref="DiffractException">A tensor is missing or has another shape.</exception>
-    public static void Read(SafetensorsFile file, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
+    public static void Read(TensorFile file, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
     {
         (int models, int width, int latents) = (config.Models, EqualWidth(config), config.Latents);
         if (config.Sae)
@@ -78,7 +78,7 @@ public static class PublishedTensors
     }
 
     /// <summary>Adds the four tensors under <paramref name="prefix"/>; they are turned while written.</summary>
-    public static void Add(SafetensorsWriter writer, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
+    public static void Add(TensorList writer, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
     {
         (int models, int width, int latents) = (config.Models, EqualWidth(config), config.Latents);
         long bytes = (long)latents * config.E * sizeof(float);
@@ -147,7 +147,7 @@ public static class PublishedTensors
             ? config.Widths[0]
             : throw new DiffractException($"models of widths [{string.Join(", ", config.Widths)}] do not fit the published layout, which has one width; choose layers of equal width");
 
-    static void WriteTurned(Stream stream, Matrix w_LE, int from, int columns)
+    internal static void WriteTurned(Stream stream, Matrix w_LE, int from, int columns)
     {
         float[] block = new float[Block * w_LE.Rows];
         for (int first = from; first < from + columns; first += Block)
@@ -172,7 +172,7 @@ public static class PublishedTensors
         readonly HostBuffer? _view;
         readonly float[]? _copy;
 
-        public TensorFloats(SafetensorsFile file, string name, params ReadOnlySpan<long> shape)
+        public TensorFloats(TensorFile file, string name, params ReadOnlySpan<long> shape)
         {
             TensorEntry entry = file[name];
             if (!shape.SequenceEqual(entry.Shape))

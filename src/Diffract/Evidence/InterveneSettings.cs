@@ -9,7 +9,7 @@ public sealed record InterveneSettings
     /// <summary>Checkpoint folder of model 1; its tokenizer and template read the chats.</summary>
     public required string ChatModel { get; init; }
 
-    /// <summary>Folder of a crosscoder in the published form.</summary>
+    /// <summary>Folder of a crosscoder in any published layout.</summary>
     public required string Crosscoder { get; init; }
 
     /// <summary>0-based block after which activations are edited.</summary>

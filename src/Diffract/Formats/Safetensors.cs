@@ -50,7 +50,7 @@ public sealed unsafe class SafetensorsFile : TensorFile
 
     public override void Dispose() => _file.Dispose();
 
-    protected override byte* Start(TensorEntry entry) => _data + entry.Begin;
+    internal override byte* Start(TensorEntry entry) => _data + entry.Begin;
 
     void Read(ReadOnlySpan<byte> header, long dataBytes)
     {

@@ -131,7 +131,7 @@ public abstract unsafe class TensorFile : IDisposable
     public abstract void Dispose();
 
     /// <summary>The first byte of the tensor, row-major.</summary>
-    protected abstract byte* Start(TensorEntry entry);
+    internal abstract byte* Start(TensorEntry entry);
 
     TensorEntry Checked(string name, ReadOnlySpan<long> shape)
     {

@@ -47,7 +47,7 @@ public sealed unsafe class TorchStateDict : TensorFile
         _file.Dispose();
     }
 
-    protected override byte* Start(TensorEntry entry)
+    internal override byte* Start(TensorEntry entry)
     {
         TorchTensor tensor = _tensors[entry.Name];
         if (tensor.Contiguous)

@@ -93,10 +93,7 @@ public static class MainPath
     {
         foreach (string folder in settings.Crosscoders)
         {
-            if (!Directory.Exists(folder))
-            {
-                throw DiffractException.Argument($"--crosscoder {folder} does not exist; wanted a folder with {CrosscoderFolder.ModelFile} and {CrosscoderFolder.ConfigFile}");
-            }
+            FolderFiles.Find(folder);
         }
 
         if (settings.Crosscoders.GroupBy(ImportStage.NameOf).FirstOrDefault(g => g.Count() > 1) is { } twice)

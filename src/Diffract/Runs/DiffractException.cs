@@ -6,7 +6,7 @@ namespace Diffract.Runs;
 public sealed class DiffractException : Exception
 {
     public DiffractException(string message, int exitCode = Failed, Exception? inner = null)
-        : base(message, inner)
+        : base(OneLine(message), inner)
         => ExitCode = exitCode;
 
     /// <summary>Exit code of a failure.</summary>
@@ -16,6 +16,9 @@ public sealed class DiffractException : Exception
     public const int BadArguments = 2;
 
     public int ExitCode { get; }
+
+    /// <summary>Names out of damaged files may hold anything.</summary>
+    static string OneLine(string message) => message.Any(char.IsControl) ? string.Concat(message.Select(c => char.IsControl(c) ? '?' : c)) : message;
 
     /// <summary>An error in what was asked for: exit code 2.</summary>
     public static DiffractException Argument(string message) => new(message, BadArguments);

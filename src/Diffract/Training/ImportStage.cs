@@ -17,7 +17,7 @@ public static class ImportStage
     public static string NameOf(string folder) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
 
     /// <param name="context">The run.</param>
-    /// <param name="folder">The crosscoder's folder, in the published form.</param>
+    /// <param name="folder">The crosscoder's folder, in any published layout.</param>
     /// <param name="layer">Layer whose activations it is held against.</param>
     public static void Run(StageContext context, string folder, int layer)
     {
@@ -32,7 +32,7 @@ public static class ImportStage
             Settings = new JsonObject
             {
                 ["loaded"] = Path.GetFullPath(folder),
-                ["seal"] = AtomicFile.Seal(Path.Combine(folder, CrosscoderFolder.ModelFile)).Xxh128,
+                ["seal"] = AtomicFile.Seal(FolderFiles.Find(folder).Weights).Xxh128,
                 ["layer"] = layer,
                 ["kind"] = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? "batchtopk" : "l1",
                 ["latents"] = crosscoder.Latents,
