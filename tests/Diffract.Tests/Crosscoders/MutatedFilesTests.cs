@@ -1,0 +1,127 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.IO.Compression;
+using Diffract.Compute.Reference;
+using Diffract.Crosscoders;
+using Diffract.Runs;
+using Diffract.Tests.Formats;
+
+namespace Diffract.Tests.Crosscoders;
+
+/// <summary>
+/// Damaged files load or are refused with our own error, in one line, within bounded memory: never another exception. 2,000 of each kind; tests/fuzz.sh asks for more (DIFFRACT_FUZZ)
+/// and for a table of what came out (DIFFRACT_FUZZ_TABLE).
+/// </summary>
+public sealed class MutatedFilesTests : IDisposable
+{
+    /// <summary>Managed memory that one load may take: the files are of 30 KB, and the crosscoder and its copies take a few times that.</summary>
+    const long MostBytes = 4L << 20;
+
+    static readonly int Count = int.Parse(Environment.GetEnvironmentVariable("DIFFRACT_FUZZ") ?? "2000", CultureInfo.InvariantCulture);
+    readonly TemporaryFolder _folder = new();
+    readonly ReferenceBackend _backend = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData("zip .pt, bytes", "local_batchtopk", "model_final.pt")]
+    [InlineData("zip .pt, pickle inside", "local_batchtopk", "model_final.pt")]
+    [InlineData("older .pt", "local_legacy_zip_off", "model_final.pt")]
+    [InlineData("older .pt, pickles", "local_legacy_zip_off", "model_final.pt")]
+    [InlineData("blocks .pt, pickle inside", "blocks_style", "cc_weights.pt")]
+    [InlineData("safetensors, bytes", "hub_normalised", "model.safetensors")]
+    [InlineData("safetensors, header", "hub_normalised", "model.safetensors")]
+    [InlineData("hub config.json", "hub_l1", "config.json")]
+    [InlineData("local config.json", "local_decoupled", "config.json")]
+    [InlineData("blocks cfg.json", "blocks_style", "cfg.json")]
+    [InlineData("SAELens cfg.json", "saelens", "cfg.json")]
+    [InlineData("sparsify cfg.json", "sparsify", "cfg.json")]
+    public void Damaged_files_give_our_own_error_in_bounded_memory(string kind, string name, string file)
+    {
+        string path = Path.Combine(Prepare(name), file);
+        byte[] whole = File.ReadAllBytes(path);
+        int accepted = 0;
+        (long most, TimeSpan longest) = (0, TimeSpan.Zero);
+        for (int i = 0; i < Count; i++)
+        {
+            byte[] damaged = Damage(kind, whole, new Mutations((ulong)i));
+            File.WriteAllBytes(path, damaged);
+            long before = GC.GetAllocatedBytesForCurrentThread(), start = Stopwatch.GetTimestamp();
+            try
+            {
+                using Crosscoder crosscoder = CrosscoderFolder.Load(_folder.Path, _backend);
+                accepted++;
+            }
+            catch (DiffractException e)
+            {
+                Assert.DoesNotContain('\n', e.Message);
+            }
+            catch (Exception e)
+            {
+                File.WriteAllBytes(Path.Combine(Path.GetTempPath(), "diffract-damaged-" + file), damaged);
+                Assert.Fail($"{kind} {i}: {e}");
+            }
+
+            most = Math.Max(most, GC.GetAllocatedBytesForCurrentThread() - before);
+            longest = longest > Stopwatch.GetElapsedTime(start) ? longest : Stopwatch.GetElapsedTime(start);
+            Assert.True(most <= MostBytes, $"{kind} {i}: {most} bytes");
+        }
+
+        Assert.InRange(accepted, 0, Count - 1);
+        Report(kind, accepted, most, longest);
+    }
+
+    /// <summary>A folder with sound files.</summary>
+    string Prepare(string name)
+    {
+        if (LayoutWriter.Layouts.ContainsKey(name))
+        {
+            LooseExport.Run(GoldenFiles.Path("crosscoder/files/hub_sae"), name, _folder.Path, _backend, new SilentProgress());
+            return _folder.Path;
+        }
+
+        foreach (string from in Directory.GetFiles(GoldenFiles.Path("crosscoder/files/" + name)))
+        {
+            File.Copy(from, Path.Combine(_folder.Path, Path.GetFileName(from)));
+        }
+
+        return _folder.Path;
+    }
+
+    /// <summary>Anywhere, or where checksums would otherwise hide it: in the pickle of an archive that is packed anew, in the head of the older form, in a header.</summary>
+    static byte[] Damage(string kind, byte[] whole, Mutations mutations)
+    {
+        if (kind.EndsWith("pickle inside", StringComparison.Ordinal))
+        {
+            using ZipArchive zip = new(new MemoryStream(whole));
+            List<(string, byte[])> records = [];
+            foreach (ZipArchiveEntry entry in zip.Entries)
+            {
+                using Stream stream = entry.Open();
+                using MemoryStream bytes = new();
+                stream.CopyTo(bytes);
+                bool hit = entry.Name == "data.pkl" || mutations.Next(20) == 0;
+                records.Add((entry.FullName, hit ? mutations.Damage(bytes.ToArray()) : bytes.ToArray()));
+            }
+
+            return TorchBytes.Zip(records.ToArray());
+        }
+
+        int head = kind switch
+        {
+            "older .pt, pickles" => 1343,
+            "safetensors, header" => 8 + (int)BitConverter.ToUInt64(whole),
+            _ => 0,
+        };
+        return head > 0 ? [.. mutations.Damage(whole[..head]), .. whole[head..]] : mutations.Damage(whole);
+    }
+
+    static void Report(string kind, int accepted, long most, TimeSpan longest)
+    {
+        if (Environment.GetEnvironmentVariable("DIFFRACT_FUZZ_TABLE") is { } table)
+        {
+            File.AppendAllText(table, string.Create(
+                CultureInfo.InvariantCulture, $"| {kind} | {Count:N0} | {Count - accepted:N0} | {accepted:N0} | {most / 1024:N0} | {longest.TotalMilliseconds:N0} |\n"));
+        }
+    }
+}
