@@ -30,6 +30,9 @@ switch (names.FirstOrDefault())
     case "many":
         ManyBench.Run(table, path, threads);
         break;
+    case "encode":
+        EncodeBench.Run(table, threads, names[1..]);
+        break;
     case "harvest":
         HarvestBench.Run(table, path, threads);
         break;
@@ -37,7 +40,7 @@ switch (names.FirstOrDefault())
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | step | sparse | many | harvest | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | sparse | many | harvest | peer [--save]");
         return 2;
 }
 

@@ -5,10 +5,10 @@ using Diffract.Runs;
 
 namespace Diffract.Cli;
 
-/// <summary>Turns <c>--device</c>, <c>--threads</c> and DIFFRACT_CPU into a backend: the only place that names a concrete one.</summary>
+/// <summary>Turns <c>--device</c>, <c>--threads</c>, <c>--screening</c> and DIFFRACT_CPU into a backend: the only place that names a concrete one.</summary>
 static class Backends
 {
-    public static IBackend Create(string device, int? threads)
+    public static IBackend Create(string device, int? threads, string screening = "auto")
     {
         if (device == "reference")
         {
@@ -32,6 +32,13 @@ static class Backends
             throw DiffractException.Argument($"--threads {threads} is too small; wanted at least 1");
         }
 
-        return new CpuBackend(path, threads ?? Environment.ProcessorCount);
+        ScreeningMode mode = screening switch
+        {
+            "auto" => ScreeningMode.Auto,
+            "on" => ScreeningMode.On,
+            "off" => ScreeningMode.Off,
+            _ => throw DiffractException.Argument($"--screening {screening} is unknown; wanted auto, on or off"),
+        };
+        return new CpuBackend(path, threads ?? Environment.ProcessorCount, mode);
     }
 }

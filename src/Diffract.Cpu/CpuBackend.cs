@@ -18,13 +18,15 @@ public sealed class CpuBackend : IBackend
 
     /// <param name="path">Instruction set of the tiles.</param>
     /// <param name="threads">Workers, the caller included; results do not depend on it.</param>
-    public CpuBackend(CpuPath path, int threads)
+    /// <param name="screening">Whether the sparse encoder looks in 16-bit integers first; results do not depend on it.</param>
+    public CpuBackend(CpuPath path, int threads, ScreeningMode screening = ScreeningMode.Auto)
     {
+        Screening = screening;
         Path = path;
         Threads = threads;
         _pool = new WorkerPool(threads);
         _product = new MatrixProduct(path, _pool);
-        _crosscoder = new CpuCrosscoderKernels(path, _pool, _product);
+        _crosscoder = new CpuCrosscoderKernels(path, screening, _pool, _product);
         _transformer = new CpuTransformerKernels(path, _pool, _product);
         Scaling = new CpuScalingKernels(_pool);
     }
@@ -33,9 +35,11 @@ public sealed class CpuBackend : IBackend
 
     public int Threads { get; }
 
+    public ScreeningMode Screening { get; }
+
     public string Name => "cpu";
 
-    public string Description => $"{Processor.Name}, cpu path {KernelPath}, {Threads} threads";
+    public string Description => $"{Processor.Name}, cpu path {KernelPath}, {Threads} threads, screening {Screening.ToString().ToLowerInvariant()}";
 
     public string KernelPath => Path.ToString().ToLowerInvariant();
 

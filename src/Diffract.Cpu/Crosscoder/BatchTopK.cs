@@ -24,7 +24,7 @@ sealed unsafe class BatchTopK(WorkerPool pool) : IDisposable
     }
 
     /// <summary>Every pair that was found.</summary>
-    public void KeepAll(EncodeSelect.FoundPairs pairs, SparseCode code)
+    public void KeepAll(FoundPairs pairs, SparseCode code)
     {
         int* start = code.LatentStart.Ints;
         start[0] = 0;
@@ -38,7 +38,7 @@ sealed unsafe class BatchTopK(WorkerPool pool) : IDisposable
     }
 
     /// <summary>The <paramref name="wanted"/> largest; there are more than that.</summary>
-    public void KeepLargest(EncodeSelect.FoundPairs pairs, int wanted, SparseCode code)
+    public void KeepLargest(FoundPairs pairs, int wanted, SparseCode code)
     {
         (float cut, long above) = Cut(pairs, wanted);
         Scratch.Grow(ref _ties, 2L * pairs.Latents);
@@ -62,7 +62,7 @@ sealed unsafe class BatchTopK(WorkerPool pool) : IDisposable
     }
 
     /// <summary>The <paramref name="rank"/>-th largest q, and how many pairs are strictly above it. There are at least that many pairs.</summary>
-    public (float Cut, long Above) Cut(EncodeSelect.FoundPairs pairs, long rank)
+    public (float Cut, long Above) Cut(FoundPairs pairs, long rank)
     {
         // 12, 12 and 7 bits of the 31 that a positive float has.
         ReadOnlySpan<int> shifts = [19, 7, 0];
@@ -107,8 +107,8 @@ sealed unsafe class BatchTopK(WorkerPool pool) : IDisposable
         int block = task * job->Pairs.Stride;
         int first = block * job->Pairs.BlockLatents;
         int end = Math.Min(job->Pairs.Latents, first + job->Pairs.BlockLatents);
-        EncodeSelect.Place place = job->Pairs.Places[block];
-        float* values = job->Pairs.Found[place.Worker].Values + place.Offset;
+        FoundPairs.Place place = job->Pairs.Places[block];
+        float* values = job->Pairs.Lists[place.Worker].Values + place.Offset;
         uint mask = (1u << (job->Known - job->Shift)) - 1;
         for (int j = first; j < end; j++)
         {
@@ -129,8 +129,8 @@ sealed unsafe class BatchTopK(WorkerPool pool) : IDisposable
         Job* job = (Job*)state;
         int first = block * job->Pairs.BlockLatents;
         int end = Math.Min(job->Pairs.Latents, first + job->Pairs.BlockLatents);
-        EncodeSelect.Place place = job->Pairs.Places[block];
-        float* values = job->Pairs.Found[place.Worker].Values + place.Offset;
+        FoundPairs.Place place = job->Pairs.Places[block];
+        float* values = job->Pairs.Lists[place.Worker].Values + place.Offset;
         for (int j = first; j < end; j++)
         {
             float scale = job->Pairs.Scale[j];
@@ -179,9 +179,9 @@ sealed unsafe class BatchTopK(WorkerPool pool) : IDisposable
         Job* job = (Job*)state;
         int first = block * job->Pairs.BlockLatents;
         int end = Math.Min(job->Pairs.Latents, first + job->Pairs.BlockLatents);
-        EncodeSelect.Place place = job->Pairs.Places[block];
-        int* tokens = job->Pairs.Found[place.Worker].Tokens + place.Offset;
-        float* values = job->Pairs.Found[place.Worker].Values + place.Offset;
+        FoundPairs.Place place = job->Pairs.Places[block];
+        int* tokens = job->Pairs.Lists[place.Worker].Tokens + place.Offset;
+        float* values = job->Pairs.Lists[place.Worker].Values + place.Offset;
         float least = job->Smallest[worker];
         for (int j = first; j < end; j++)
         {
@@ -206,7 +206,7 @@ sealed unsafe class BatchTopK(WorkerPool pool) : IDisposable
 
     struct Job
     {
-        public EncodeSelect.FoundPairs Pairs;
+        public FoundPairs Pairs;
         public float Cut;
         public bool All;
         public int* Ties;

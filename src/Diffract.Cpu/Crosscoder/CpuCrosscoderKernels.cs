@@ -22,13 +22,13 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
     readonly ByModel _byModel;
     HostBuffer _gamma = new(ElementType.Float32, 16);
 
-    public CpuCrosscoderKernels(CpuPath path, WorkerPool pool, MatrixProduct product)
+    public CpuCrosscoderKernels(CpuPath path, ScreeningMode screening, WorkerPool pool, MatrixProduct product)
     {
         _pool = pool;
         _product = product;
         _orders = new CodeOrders(pool);
         _decode = new Decode(pool);
-        _encode = new EncodeSelect(path, pool, product, _orders);
+        _encode = new EncodeSelect(path, screening, pool, product, _orders);
         _dead = new SelectDead(pool, product, _orders);
         _dense = new DenseCode(pool, product);
         _residuals = new Residuals(pool);
