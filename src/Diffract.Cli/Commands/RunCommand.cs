@@ -18,8 +18,8 @@ static class RunCommand
         Option<int?> layer = new("--layer") { Description = "Hooked block, counted from 0. Default: half the blocks, rounded down." };
         Option<long?> tokens = new("--tokens") { Description = "Most tokens to harvest, of all splits; 100,000 or more. Default: all that the files give." };
         Option<double?> hours = new("--hours") { Description = "Most hours to harvest, turned into tokens by a short measured probe. Default: no limit." };
-        Option<string> kind = new("--kind") { Description = "What to train: batchtopk, l1 or both.", DefaultValueFactory = _ => "batchtopk" };
-        kind.AcceptOnlyFromAmong("batchtopk", "l1", "both");
+        Option<string> kind = new("--kind") { Description = "What to train: batchtopk, l1, jumprelu, or both (the first two).", DefaultValueFactory = _ => "batchtopk" };
+        kind.AcceptOnlyFromAmong("batchtopk", "l1", "jumprelu", "both");
         Option<string> preset = new("--preset") { Description = "demo: sizes and schedules as shares of the run's own steps; paper: those of the paper, refused for a run too short.", DefaultValueFactory = _ => "demo" };
         preset.AcceptOnlyFromAmong("demo", "paper");
         Option<int> seed = new("--seed") { Description = "Decides splits, initialisations, order and resamples.", DefaultValueFactory = _ => 42 };
@@ -45,6 +45,7 @@ static class RunCommand
                 Kinds = parse.GetValue(kind) switch
                 {
                     "l1" => [CrosscoderKind.L1],
+                    "jumprelu" => [CrosscoderKind.JumpReLU],
                     "both" => [CrosscoderKind.BatchTopK, CrosscoderKind.L1],
                     _ => [CrosscoderKind.BatchTopK],
                 },

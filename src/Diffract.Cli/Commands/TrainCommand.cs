@@ -68,7 +68,7 @@ static class TrainCommand
             ? FormattableString.Invariant($"warm-up {f.Warmup} and threshold from {f.ThresholdFrom} steps, dead after {f.DeadAfter} tokens, at least {p.LeastSteps} steps")
             : FormattableString.Invariant($"of the steps {p.WarmupShare} warm-up, threshold from {p.ThresholdShare}, dead after {p.DeadShare}, decay from {p.DecayShare}; at least {p.LeastSteps} steps");
         return FormattableString.Invariant(
-            $"latents {p.Expansion} x width, batch {p.Batch}, k {p.K}, mu {p.Mu}, lr {p.LearningRateL1} (l1) {p.LearningRateBatchTopK} (batchtopk), init norm {p.InitNormL1} (l1) {p.InitNormBatchTopK} (batchtopk), {p.Passes} passes, threshold beta {p.ThresholdBeta}; {horizons}");
+            $"latents {p.Expansion} x width, batch {p.Batch}, k {p.K}, mu {p.Mu} (l1) {p.MuJumpReLU} (jumprelu), lr {p.LearningRateL1} (l1) {p.LearningRateBatchTopK} (others), init norm {p.InitNormL1} (l1) {p.InitNormJumpReLU} (jumprelu) {p.InitNormBatchTopK} (batchtopk), {p.Passes} passes, threshold beta {p.ThresholdBeta}; {horizons}");
     }
 
     /// <summary>The verb's options, in the order of the help.</summary>
@@ -100,10 +100,12 @@ static class TrainCommand
 
         public Option<string?> Output { get; } = new("--out") { Description = "Loose files: folder to write." };
 
-        readonly Option<string?> _kind = new("--kind") { Description = "l1, batchtopk or sae (BatchTopK on one model). Default: batchtopk; loose with --init: sae if W has b_dec, batchtopk if W has k or an option of batchtopk is given, else l1." };
+        readonly Option<string?> _kind = new("--kind") { Description = "l1, batchtopk, jumprelu or sae (BatchTopK on one model). Default: batchtopk; loose with --init: sae if W has b_dec, batchtopk if W has k or an option of batchtopk is given, jumprelu if it has threshold alone, else l1." };
         readonly Option<int?> _latents = TrainVariants.List(new Option<int?>("--latents") { Description = "Size of the dictionary. [that of --init, else 32 times the width]" });
-        readonly Option<int?> _k = TrainVariants.List(new Option<int?>("--k") { Description = "BatchTopK: active latents per token. [that of --init, else 100]" });
-        readonly Option<double?> _mu = TrainVariants.List(new Option<double?>("--mu") { Description = "L1: weight of the sparsity term. [0.1]" });
+        readonly Option<int?> _k = TrainVariants.List(new Option<int?>("--k") { Description = "BatchTopK: active latents per token; JumpReLU: those that its thresholds begin with. [that of --init, else 100]" });
+        readonly Option<double?> _mu = TrainVariants.List(new Option<double?>("--mu") { Description = "L1, JumpReLU: weight of the sparsity term. [0.1]" });
+        readonly Option<double?> _bandwidth = new("--bandwidth") { Description = "JumpReLU: width of the kernel through which thresholds feel pairs, in units of the scaled activation of one of k equal latents. [0.5]" };
+        readonly Option<double?> _bend = new("--bend") { Description = "JumpReLU: scaled activation at which the penalty bends over, in the same unit. [0.2]" };
         readonly Option<double?> _lr = new("--lr") { Description = "Learning rate. [0.001]" };
         readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0; fewer than --steps where it is given. [1000]" };
         readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };
@@ -117,9 +119,9 @@ static class TrainCommand
         readonly Option<long?> _resampleSteps = new("--resample-steps") { Description = "L1: steps between two resamplings of dead latents; the learning rate rises anew after each. [never]" };
         readonly Option<double?> _encoderInitNorm = new("--encoder-init-norm") { Description = "SAE: length of the encoder's first vectors. [1]" };
         readonly Option<string?> _loss = new("--loss") { Description = "norm (length of the error) or mse. [norm]" };
-        readonly Option<double?> _clip = new("--clip") { Description = "Largest norm of all gradients; 0 for no clipping. [1 for batchtopk, 0 for l1]" };
-        readonly Option<int?> _kAux = new("--k-aux") { Description = "BatchTopK: dead latents per token in the auxiliary loss. [half the width]" };
-        readonly Option<double?> _auxAlpha = new("--aux-alpha") { Description = "BatchTopK: weight of the auxiliary loss. [0.03125]" };
+        readonly Option<double?> _clip = new("--clip") { Description = "Largest norm of all gradients; 0 for no clipping. [0 for l1, else 1]" };
+        readonly Option<int?> _kAux = new("--k-aux") { Description = "BatchTopK, JumpReLU: dead latents per token in the auxiliary loss. [half the width]" };
+        readonly Option<double?> _auxAlpha = new("--aux-alpha") { Description = "BatchTopK, JumpReLU: weight of the auxiliary loss. [0.03125]" };
         readonly Option<long?> _deadAfter = new("--dead-after") { Description = "Tokens without firing after which a latent is dead. [10000000]" };
         readonly Option<long?> _thresholdFrom = new("--threshold-from") { Description = "BatchTopK: the inference threshold follows the steps above this one. [1000]" };
         readonly Option<double?> _thresholdBeta = new("--threshold-beta") { Description = "BatchTopK: share of the threshold that a step keeps. [0.999]" };
@@ -128,7 +130,7 @@ static class TrainCommand
         readonly Option<int?> _orderSeed = new("--order-seed") { Description = "Run folder: decides the order of the batches. Default: --seed, in a list the first." };
         readonly Option<bool> _sameInit = new("--same-init") { Description = "Begin with the same weights for all models; false draws for each. [true]", DefaultValueFactory = _ => true };
         readonly Option<bool> _transposeInit = new("--init-with-transpose") { Description = "Begin with the decoder as the encoder's transpose; false draws it. [true]", DefaultValueFactory = _ => true };
-        readonly Option<double?> _initNorm = new("--init-norm") { Description = "Length of the first vectors; 0 leaves the draws as they are. [1 for batchtopk, 0.005 for l1]" };
+        readonly Option<double?> _initNorm = new("--init-norm") { Description = "Length of the first vectors; 0 leaves the draws as they are. [1 for batchtopk, 0.5 for jumprelu, 0.005 for l1]" };
         readonly Option<long?> _checkpointEvery = new("--checkpoint-every") { Description = "Steps between two checkpoints. Default: a tenth of a run folder's training; none for loose files." };
         readonly Option<bool> _tensorBoard = new("--tensorboard") { Description = "Also write the log as a TensorBoard event file. Default: log.jsonl only." };
         readonly Option<bool> _otherPath = new("--allow-other-path") { Description = "Go on from a checkpoint of another CPU path, whose rounding differs. Default: refuse." };
@@ -137,14 +139,14 @@ static class TrainCommand
         {
             command.Arguments.Add(Run);
             foreach (Option option in (Option[])[
-                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _lr, _warmup, _steps, _batch, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
+                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _bandwidth, _bend, _lr, _warmup, _steps, _batch, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
                 _encoderModels, _kInitial, _kAnnealingSteps, _resampleSteps, _encoderInitNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
                 _thresholdBeta, _decayStart, _seed, _orderSeed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
             {
                 command.Options.Add(option);
             }
 
-            TrainVariants.FromAmong(_kind, "l1", "batchtopk", "sae");
+            TrainVariants.FromAmong(_kind, [.. CrosscoderKinds.All, "sae"]);
             _codeNorm.AcceptOnlyFromAmong("crosscoder", "sae", "mixed", "none", "decoupled");
             _loss.AcceptOnlyFromAmong("norm", "mse");
             Order.AcceptOnlyFromAmong("stored", "shuffled");
@@ -153,11 +155,13 @@ static class TrainCommand
 
         public TrainOptions Options(ParseResult parse) => new()
         {
-            Kind = parse.GetValue(_kind) switch { "l1" => CrosscoderKind.L1, "batchtopk" or "sae" => CrosscoderKind.BatchTopK, _ => null },
+            Kind = parse.GetValue(_kind) == "sae" ? CrosscoderKind.BatchTopK : CrosscoderKinds.FromName(parse.GetValue(_kind)),
             Sae = parse.GetValue(_kind) == "sae",
             Latents = parse.GetValue(_latents),
             K = parse.GetValue(_k),
             Mu = parse.GetValue(_mu),
+            Bandwidth = parse.GetValue(_bandwidth),
+            Bend = parse.GetValue(_bend),
             LearningRate = parse.GetValue(_lr),
             Warmup = parse.GetValue(_warmup),
             Steps = parse.GetValue(_steps),

@@ -29,6 +29,7 @@ public sealed class Crosscoder : IDisposable
         BDec_E = backend.Matrix(1, E);
         Norms_LM = backend.Matrix(Latents, Models);
         Scale_L = backend.Matrix(1, Latents);
+        Threshold_L = config.Kind == CrosscoderKind.JumpReLU ? backend.Matrix(1, Latents) : null;
         Thresholds = new float[Decoupled ? Models : 1];
         Array.Fill(Thresholds, -1);
         _rules_M = new Selection[Decoupled ? Models : 0];
@@ -73,6 +74,9 @@ public sealed class Crosscoder : IDisposable
         set => Array.Fill(Thresholds, value);
     }
 
+    /// <summary>JumpReLU: [1, L], from 0; pairs with p·s above that of their latent are active. Null for other kinds.</summary>
+    public Matrix? Threshold_L { get; }
+
     /// <summary>True where inference would be dense for want of a threshold.</summary>
     public bool ThresholdUnset => Config.Kind == CrosscoderKind.BatchTopK && Thresholds.Any(t => t < 0);
 
@@ -95,7 +99,10 @@ public sealed class Crosscoder : IDisposable
     public Matrix Scale_L { get; }
 
     /// <summary>Which pairs are active at inference of a code that is not decoupled. An unset threshold keeps every positive one (spec 2.4).</summary>
-    public Selection Inference => Config.Kind == CrosscoderKind.L1 || ThresholdUnset ? Selection.Positive : Selection.Above(Threshold);
+    public Selection Inference
+        => Threshold_L is { } threshold_L ? Selection.AboveEach(threshold_L)
+            : Config.Kind == CrosscoderKind.L1 || ThresholdUnset ? Selection.Positive
+            : Selection.Above(Threshold);
 
     /// <summary>The weights as the kernels take them, without moments.</summary>
     public LatentParameters Parameters

@@ -50,7 +50,7 @@ public sealed record CrosscoderConfig
     /// <summary>How a latent's code is scaled for selection, penalty and statistics.</summary>
     public CodeNorm CodeNorm { get; init; } = CodeNormKind.Crosscoder;
 
-    /// <summary>BatchTopK: active latents per token, on average over a batch; 1 to L.</summary>
+    /// <summary>Active latents per token, on average over a batch, 1 to L: BatchTopK's number, and the one that JumpReLU's training begins with.</summary>
     public int K { get; init; } = 100;
 
     /// <summary>
@@ -78,7 +78,7 @@ public sealed record CrosscoderConfig
     }
 
     /// <summary>Checks what depends on more than one field.</summary>
-    /// <exception cref="DiffractException">k outside 1 .. L, an SAE of several models, or encoder models that there are not.</exception>
+    /// <exception cref="DiffractException">k outside 1 .. L, an SAE of several models, encoder models that there are not, or thresholds of JumpReLU with a code norm for each model.</exception>
     public void Check()
     {
         if (Sae && (Models != 1 || Kind != CrosscoderKind.BatchTopK || CodeNorm.Kind != CodeNormKind.None || EncoderModels is not null))
@@ -91,9 +91,14 @@ public sealed record CrosscoderConfig
             throw DiffractException.Argument($"encoder models [{string.Join(", ", read)}] do not fit; wanted some of 0 to {Models - 1}, ascending, each once");
         }
 
-        if (Kind == CrosscoderKind.BatchTopK && (K < 1 || K > Latents))
+        if (Kind != CrosscoderKind.L1 && (K < 1 || K > Latents))
         {
             throw DiffractException.Argument($"k = {K} does not fit a dictionary of {Latents} latents; wanted 1 to {Latents}");
+        }
+
+        if (Kind == CrosscoderKind.JumpReLU && CodeNorm.Kind == CodeNormKind.Decoupled)
+        {
+            throw DiffractException.Argument("jumprelu has one threshold for each latent and no code norm for each model; wanted --code-norm crosscoder, sae, mixed or none");
         }
     }
 }

@@ -15,7 +15,7 @@ public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, boo
     const ulong EncoderStream = 1;
     const ulong DecoderStream = 2;
 
-    /// <summary>What the paper's runs used: L1 begins at norm 0.005, BatchTopK at 1.</summary>
+    /// <summary>What the paper's runs used: L1 begins at norm 0.005, BatchTopK (and with it JumpReLU) at 1.</summary>
     public static CrosscoderInit Paper(CrosscoderKind kind, long seed) => new(seed, Norm: kind == CrosscoderKind.L1 ? 0.005 : 1);
 
     /// <summary>SAE: length of the encoder's first vectors; the decoder's have length 1 (spec 2.5).</summary>
@@ -90,6 +90,7 @@ public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, boo
         crosscoder.BEnc_L.Row(0).Clear();
         crosscoder.BDec_E.Row(0).Clear();
         crosscoder.Threshold = -1;
+        crosscoder.Threshold_L?.Row(0).Clear();
         crosscoder.RefreshNorms();
     }
 

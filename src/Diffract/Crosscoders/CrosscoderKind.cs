@@ -8,4 +8,7 @@ public enum CrosscoderKind
 
     /// <summary>The k·B largest scaled pre-activations of a batch in training, a threshold afterwards.</summary>
     BatchTopK,
+
+    /// <summary>What lies above a threshold of the latent's own, which is trained; a penalty that bends over.</summary>
+    JumpReLU,
 }

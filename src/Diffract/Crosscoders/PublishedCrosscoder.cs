@@ -1,3 +1,4 @@
+using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Formats;
 using Diffract.Runs;
@@ -22,7 +23,7 @@ public static class PublishedCrosscoder
         RefuseUnsupported(file, found, config);
         string prefix = found!;
         CrosscoderConfig made = file.Tensors.ContainsKey(prefix + "b_dec") || config.Text("dict_class") == SaeClass ? SaeConfig(file, prefix, config, choices) : Config(file, prefix, config, choices);
-        if (made.Kind == CrosscoderKind.BatchTopK)
+        if (made.Kind != CrosscoderKind.L1)
         {
             made = made with { K = choices.K ?? ReadK(file, prefix, config, made.Latents) };
         }
@@ -31,11 +32,7 @@ public static class PublishedCrosscoder
         try
         {
             PublishedTensors.Read(file, prefix, made, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE, crosscoder.BDec_E);
-            if (made.Kind == CrosscoderKind.BatchTopK)
-            {
-                ReadThresholds(file, prefix, crosscoder);
-            }
-
+            ReadThresholds(file, prefix, crosscoder);
             crosscoder.RefreshNorms();
             return crosscoder;
         }
@@ -66,13 +63,23 @@ public static class PublishedCrosscoder
             writer.Add("k", new[] { config.K }, []);
             writer.Add("threshold", crosscoder.Thresholds, crosscoder.Decoupled ? [crosscoder.Thresholds.Length] : []);
         }
+        else if (crosscoder.Threshold_L is { } threshold_L)
+        {
+            writer.Add("threshold", threshold_L, config.Latents);
+        }
     }
 
-    /// <summary>The thresholds of a BatchTopK dictionary, where the file has them: one, or one for each model of a decoupled code.</summary>
+    /// <summary>The thresholds, where the kind and the file have them: of BatchTopK one, or one for each model of a decoupled code; of JumpReLU one for each latent.</summary>
     public static void ReadThresholds(TensorFile file, string prefix, Crosscoder crosscoder)
     {
-        if (!file.Tensors.TryGetValue(prefix + "threshold", out TensorEntry? entry))
+        if (crosscoder.Config.Kind == CrosscoderKind.L1 || !file.Tensors.TryGetValue(prefix + "threshold", out TensorEntry? entry))
         {
+            return;
+        }
+
+        if (crosscoder.Threshold_L is { } threshold_L)
+        {
+            ReadThresholds(file, entry.Name, threshold_L);
             return;
         }
 
@@ -90,12 +97,24 @@ public static class PublishedCrosscoder
     }
 
     /// <summary>The published class of a dictionary.</summary>
-    public static string ClassName(CrosscoderConfig config) => config.Sae ? SaeClass : config.Kind == CrosscoderKind.BatchTopK ? "BatchTopKCrossCoder" : "CrossCoder";
+    public static string ClassName(CrosscoderConfig config) => config.Sae ? SaeClass : config.Kind.ClassName();
 
     const string SaeClass = "BatchTopKSAE";
 
     /// <summary>torch's NaN: the positive one, which .NET's is not.</summary>
     static readonly float NotSet = BitConverter.UInt32BitsToSingle(0x7FC0_0000);
+
+    static void ReadThresholds(TensorFile file, string name, Matrix threshold_L)
+    {
+        float[] values = file.Floats(name, threshold_L.Columns);
+        int broken = Array.FindIndex(values, t => !(float.IsFinite(t) && t >= 0));
+        if (broken >= 0)
+        {
+            throw new DiffractException(FormattableString.Invariant($"{file.FilePath}: the threshold of latent {broken} is {values[broken]}; wanted a number from 0"));
+        }
+
+        values.CopyTo(threshold_L.Row(0));
+    }
 
     static CrosscoderConfig SaeConfig(TensorFile file, string prefix, JsonFields config, InitChoices choices)
     {
@@ -130,12 +149,8 @@ public static class PublishedCrosscoder
         Expect(file, config, "num_layers", models);
         Expect(file, config, "activation_dim", encoder[1]);
         Expect(file, config, "dict_size", encoder[2]);
-        CrosscoderKind kind = choices.Kind ?? config.Text("dict_class") switch
-        {
-            "BatchTopKCrossCoder" => CrosscoderKind.BatchTopK,
-            "CrossCoder" => CrosscoderKind.L1,
-            _ => file.Tensors.ContainsKey(prefix + "k") ? CrosscoderKind.BatchTopK : CrosscoderKind.L1,
-        };
+        CrosscoderKind kind = choices.Kind ?? CrosscoderKinds.FromClass(config.Text("dict_class"))
+            ?? (file.Tensors.ContainsKey(prefix + "k") ? CrosscoderKind.BatchTopK : CrosscoderKind.L1);
         return new CrosscoderConfig(kind, (int)encoder[2], [.. Enumerable.Repeat((int)encoder[1], (int)models)])
         {
             CodeNorm = ReadCodeNorm(file, prefix, config, choices),
@@ -215,7 +230,7 @@ public static class PublishedCrosscoder
 
     static void RefuseUnsupported(TensorFile file, string? prefix, JsonFields config)
     {
-        if (config.Text("dict_class") is { } name and not ("CrossCoder" or "BatchTopKCrossCoder" or SaeClass))
+        if (config.Text("dict_class") is { } name and not SaeClass && CrosscoderKinds.FromClass(name) is null)
         {
             throw Unsupported(file.FilePath, $"dictionary class {name}");
         }
@@ -262,5 +277,5 @@ public static class PublishedCrosscoder
     }
 
     static DiffractException Unsupported(string path, string what)
-        => new($"{path} needs {what}, which is not supported; supported are CrossCoder, BatchTopKCrossCoder and BatchTopKSAE");
+        => new($"{path} needs {what}, which is not supported; supported are CrossCoder, BatchTopKCrossCoder, JumpReLUCrossCoder and BatchTopKSAE");
 }

@@ -44,7 +44,7 @@ public static class MainPath
 
         foreach (CrosscoderKind kind in settings.Crosscoders.Count == 0 ? settings.Kinds : [])
         {
-            string name = kind == CrosscoderKind.L1 ? "l1" : "batchtopk";
+            string name = kind.Name();
             TrainStage.Run(context, new TrainSettings { Layer = plan.Layer, Name = name, Preset = settings.Preset, Options = Options(kind, settings) });
             names.Add(name);
         }

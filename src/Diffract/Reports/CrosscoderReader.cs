@@ -91,8 +91,7 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, long scali
     {
         JsonObject s = made.Settings, f = made.Facts;
         JsonObject published = Published();
-        bool l1 = s.Text("kind") is { } said ? said == "l1" : published.Text("dict_class") == "CrossCoder";
-        string kind = l1 ? "L1" : "BatchTopK";
+        string kind = (CrosscoderKinds.FromName(s.Text("kind")) ?? CrosscoderKinds.FromClass(published.Text("dict_class")) ?? CrosscoderKind.BatchTopK).ToString();
         double threshold = f.Number("threshold");
         return new ReportSetup(
             kind, loaded, (int)(s.Integer("latents") ?? published.Integer("dict_size") ?? rows), (int?)(s.Integer("k") ?? published.Integer("k")), Optional(s.Number("mu")), loaded ? null : s.Integer("steps"),

@@ -112,11 +112,7 @@ public sealed class Checkpoints(string folder, JsonObject identity, bool keepAll
     {
         using SafetensorsFile model = SafetensorsFile.Open(Path.Combine(path, CrosscoderFolder.ModelFile));
         PublishedTensors.Read(model, "", crosscoder.Config, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE, crosscoder.BDec_E);
-        if (crosscoder.Config.Kind == CrosscoderKind.BatchTopK)
-        {
-            PublishedCrosscoder.ReadThresholds(model, "", crosscoder);
-        }
-
+        PublishedCrosscoder.ReadThresholds(model, "", crosscoder);
         crosscoder.RefreshNorms();
         OptimizerFile.Load(path, state, crosscoder);
         (state.Step, state.Density) = (saved.Step, saved.Density);

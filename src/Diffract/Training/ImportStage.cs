@@ -34,7 +34,7 @@ public static class ImportStage
                 ["loaded"] = Path.GetFullPath(folder),
                 ["seal"] = AtomicFile.Seal(FolderFiles.Find(folder).Weights).Xxh128,
                 ["layer"] = layer,
-                ["kind"] = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? "batchtopk" : "l1",
+                ["kind"] = crosscoder.Config.Kind.Name(),
                 ["latents"] = crosscoder.Latents,
                 ["k"] = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? crosscoder.Config.K : null,
                 ["codeNorm"] = CodeNormIds.Name(crosscoder.Config.CodeNorm.Kind),

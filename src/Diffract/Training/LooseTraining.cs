@@ -83,7 +83,7 @@ public static class LooseTraining
         progress.Done("train", $"{config.Steps} steps{threshold}, {settings.Output}");
     }
 
-    /// <summary>What is trained: as asked for, else what a file of first weights was made for (b_dec: an SAE; k: BatchTopK; else L1), else BatchTopK as in a run folder.</summary>
+    /// <summary>What is trained: as asked for, else what a file of first weights was made for (b_dec: an SAE; k: BatchTopK; thresholds without k: JumpReLU; else L1), else BatchTopK as in a run folder.</summary>
     static (CrosscoderKind Kind, bool Sae) KindOf(string? init, TrainOptions options)
     {
         if (init is null)
@@ -105,7 +105,8 @@ public static class LooseTraining
         }
 
         bool topK = prefix is null || file.Tensors.ContainsKey(prefix + "k");
-        return (sae ? CrosscoderKind.BatchTopK : options.ImpliedKind ?? (topK ? CrosscoderKind.BatchTopK : CrosscoderKind.L1), sae);
+        CrosscoderKind made = topK ? CrosscoderKind.BatchTopK : file.Tensors.ContainsKey(prefix + "threshold") ? CrosscoderKind.JumpReLU : CrosscoderKind.L1;
+        return (sae ? CrosscoderKind.BatchTopK : options.ImpliedKind ?? made, sae);
     }
 
     static Crosscoder First(LooseTrainSettings settings, CrosscoderKind kind, StoredBatches source, IBackend backend)

@@ -17,11 +17,14 @@ public sealed record Preset
     /// <summary>Tokens of a batch.</summary>
     public required int Batch { get; init; }
 
-    /// <summary>BatchTopK: active latents per token.</summary>
+    /// <summary>BatchTopK: active latents per token; JumpReLU: those that its thresholds begin with.</summary>
     public required int K { get; init; }
 
     /// <summary>L1: weight of the sparsity term.</summary>
     public required double Mu { get; init; }
+
+    /// <summary>JumpReLU: weight of the sparsity term.</summary>
+    public double MuJumpReLU { get; init; } = 0.1;
 
     public required double LearningRateL1 { get; init; }
 
@@ -32,6 +35,9 @@ public sealed record Preset
 
     /// <summary>BatchTopK: length of the first vectors.</summary>
     public double InitNormBatchTopK { get; init; } = 1;
+
+    /// <summary>JumpReLU: length of the first vectors. From 1 the first codes reconstruct worse than nothing, and most latents are driven under their thresholds at once.</summary>
+    public double InitNormJumpReLU { get; init; } = 0.5;
 
     /// <summary>Passes over the training tokens.</summary>
     public required double Passes { get; init; }
@@ -107,7 +113,12 @@ public sealed record Preset
     };
 
     /// <summary>Length of a kind's first vectors.</summary>
-    public double InitNorm(CrosscoderKind kind) => kind == CrosscoderKind.L1 ? InitNormL1 : InitNormBatchTopK;
+    public double InitNorm(CrosscoderKind kind) => kind switch
+    {
+        CrosscoderKind.L1 => InitNormL1,
+        CrosscoderKind.JumpReLU => InitNormJumpReLU,
+        _ => InitNormBatchTopK,
+    };
 
     /// <summary>The settings for a run, with what was given laid over them.</summary>
     /// <param name="kind">What to train.</param>
@@ -146,7 +157,7 @@ public sealed record Preset
             DeadAfter = Fixed?.DeadAfter ?? Math.Max(1, (long)(DeadShare * steps * batch)),
             DecayStart = DecayShare is { } share && Share(share) > (options.Warmup ?? Share(WarmupShare)) ? Share(share) : null,
             ThresholdBeta = ThresholdBeta,
-            Mu = Mu,
+            Mu = kind == CrosscoderKind.JumpReLU ? MuJumpReLU : Mu,
             Loss = TrainingConfig.DefaultLoss(crosscoder),
             Clip = TrainingConfig.DefaultClip(kind),
         });

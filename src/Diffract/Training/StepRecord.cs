@@ -5,9 +5,9 @@ namespace Diffract.Training;
 /// <param name="Loss">The whole loss, before the update of this step.</param>
 /// <param name="L2">Mean length of the error over tokens and models.</param>
 /// <param name="Mse">Mean squared length of the error.</param>
-/// <param name="Sparsity">L1: mean over tokens of Σ f·s.</param>
-/// <param name="Aux">BatchTopK: the auxiliary loss, before its weight; 0 when no latent is dead.</param>
-/// <param name="Threshold">BatchTopK: the inference threshold after this step (the first model's of a decoupled code); -1 when unset.</param>
+/// <param name="Sparsity">L1: mean over tokens of Σ f·s; JumpReLU: of Σ u·tanh(q/u).</param>
+/// <param name="Aux">BatchTopK, JumpReLU: the auxiliary loss, before its weight; 0 when no latent is dead.</param>
+/// <param name="Threshold">BatchTopK: the inference threshold after this step (the first model's of a decoupled code); -1 when unset. JumpReLU: the mean of the thresholds after this step.</param>
 /// <param name="Dead">Latents past the dead horizon, this batch counted.</param>
 /// <param name="K">BatchTopK: k of this step.</param>
 /// <param name="GradNorm">Norm of all gradients before clipping, where clipping is on.</param>

@@ -18,6 +18,10 @@ public sealed record TrainOptions
 
     public double? Mu { get; init; }
 
+    public double? Bandwidth { get; init; }
+
+    public double? Bend { get; init; }
+
     public double? LearningRate { get; init; }
 
     public long? Warmup { get; init; }
@@ -112,17 +116,17 @@ public sealed record TrainOptions
         };
     }
 
-    /// <summary>Options that were given and belong to the other kind: named, so that nobody takes them for effective.</summary>
+    /// <summary>Options that were given and belong to other kinds: named, so that nobody takes them for effective.</summary>
     public IEnumerable<string> WithoutEffect(CrosscoderKind kind)
     {
-        (string Name, bool Given)[] others = kind == CrosscoderKind.L1
-            ?
-            [
-                ("--k", K is not null), ("--k-initial", KInitial is not null), ("--k-annealing-steps", KAnnealingSteps is not null), ("--k-aux", KAux is not null), ("--aux-alpha", AuxAlpha is not null),
-                ("--threshold-from", ThresholdFrom is not null), ("--threshold-beta", ThresholdBeta is not null),
-            ]
-            : [("--mu", Mu is not null)];
-        return others.Where(o => o.Given).Select(o => o.Name);
+        bool l1 = kind == CrosscoderKind.L1, topK = kind == CrosscoderKind.BatchTopK;
+        (string Name, bool Given, bool Used)[] options =
+        [
+            ("--k", K is not null, !l1), ("--k-initial", KInitial is not null, topK), ("--k-annealing-steps", KAnnealingSteps is not null, topK), ("--k-aux", KAux is not null, !l1),
+            ("--aux-alpha", AuxAlpha is not null, !l1), ("--threshold-from", ThresholdFrom is not null, topK), ("--threshold-beta", ThresholdBeta is not null, topK),
+            ("--mu", Mu is not null, !topK), ("--bandwidth", Bandwidth is not null, !l1 && !topK), ("--bend", Bend is not null, !l1 && !topK),
+        ];
+        return options.Where(o => o.Given && !o.Used).Select(o => o.Name);
     }
 
     /// <exception cref="DiffractException">A count below 1 that is used before the training's own settings are made.</exception>
@@ -180,6 +184,8 @@ public sealed record TrainOptions
         Warmup = Warmup ?? defaults.Warmup,
         DecayStart = DecayStart ?? defaults.DecayStart,
         Mu = Mu ?? defaults.Mu,
+        Bandwidth = Bandwidth ?? defaults.Bandwidth,
+        Bend = Bend ?? defaults.Bend,
         Loss = Loss ?? defaults.Loss,
         Clip = Clip is { } clip ? (clip == 0 ? null : clip) : defaults.Clip,
         KAux = KAux ?? defaults.KAux,

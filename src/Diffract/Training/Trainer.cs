@@ -60,9 +60,10 @@ public sealed class Trainer : IDisposable
             acts_BE = _normalised_BE.Value;
         }
 
-        if (State.Step == 0 && _config.Crosscoder.Kind == CrosscoderKind.BatchTopK)
+        if (State.Step == 0 && _config.Crosscoder.Kind != CrosscoderKind.L1)
         {
             GeometricMedian.Write(acts_BE, _crosscoder.ModelOffsets, _crosscoder.BDec_E);
+            _step.Begin(acts_BE);
         }
 
         StepRecord record = _step.Run(acts_BE);

@@ -38,7 +38,7 @@ public sealed record TrainingConfig
     /// <summary>Decides which rows a resampling draws.</summary>
     public long Seed { get; init; } = 42;
 
-    /// <summary>L1: weight of the sparsity term.</summary>
+    /// <summary>L1 and JumpReLU: weight of the sparsity term.</summary>
     public double Mu { get; init; } = 0.1;
 
     /// <summary>The reconstruction term.</summary>
@@ -47,10 +47,10 @@ public sealed record TrainingConfig
     /// <summary>Largest norm of all gradients together; null for no clipping.</summary>
     public double? Clip { get; init; }
 
-    /// <summary>BatchTopK: dead latents per token in the auxiliary loss; null for half a model's width.</summary>
+    /// <summary>BatchTopK and JumpReLU: dead latents per token in the auxiliary loss; null for half a model's width.</summary>
     public int? KAux { get; init; }
 
-    /// <summary>BatchTopK: weight of the auxiliary loss.</summary>
+    /// <summary>BatchTopK and JumpReLU: weight of the auxiliary loss.</summary>
     public double AuxAlpha { get; init; } = 1.0 / 32;
 
     /// <summary>Tokens without firing after which a latent counts as dead.</summary>
@@ -65,6 +65,12 @@ public sealed record TrainingConfig
     /// <summary>L1: above this share of active pairs in the step before, a step is computed densely. Measured break-even of the two forms: 0.2 to 0.25. It changes speed and rounding, not the method.</summary>
     public double DenseAbove { get; init; } = 0.2;
 
+    /// <summary>JumpReLU: width ε of the kernel through which thresholds feel the pairs about them, in units of the scaled activation of one of k equal latents.</summary>
+    public double Bandwidth { get; init; } = 0.5;
+
+    /// <summary>JumpReLU: the scaled activation u at which the penalty bends over, in the same unit.</summary>
+    public double Bend { get; init; } = 0.2;
+
     /// <summary>Dead latents per token in the auxiliary loss, resolved.</summary>
     public int AuxPerToken => KAux ?? Math.Max(1, Crosscoder.E / Crosscoder.Models / 2);
 
@@ -76,8 +82,8 @@ public sealed record TrainingConfig
     /// <summary>The reconstruction term of a dictionary's own trainer: the squared error for an SAE, the length of the error for a crosscoder.</summary>
     public static LossKind DefaultLoss(CrosscoderConfig crosscoder) => crosscoder.Sae ? LossKind.Mse : LossKind.Norm;
 
-    /// <summary>What the kind's own trainer does where the caller says nothing: BatchTopK clips gradients to 1, L1 does not.</summary>
-    public static double? DefaultClip(CrosscoderKind kind) => kind == CrosscoderKind.BatchTopK ? 1 : null;
+    /// <summary>What the kind's own trainer does where the caller says nothing: BatchTopK and JumpReLU clip gradients to 1, L1 does not.</summary>
+    public static double? DefaultClip(CrosscoderKind kind) => kind == CrosscoderKind.L1 ? null : 1;
 
     /// <exception cref="DiffractException">An argument error that says which setting does not fit.</exception>
     public void Check()
@@ -101,9 +107,12 @@ public sealed record TrainingConfig
         Require(KInitial is null || (KInitial >= 1 && KInitial <= Crosscoder.Latents), $"--k-initial {KInitial}", $"1 to {Crosscoder.Latents}");
         Require(KAnnealingSteps >= 0, $"--k-annealing-steps {KAnnealingSteps}", "at least 0");
         // The reference library stays at the first k where there are no annealing steps: nobody means that.
+        Require(KInitial is null || Crosscoder.Kind != CrosscoderKind.JumpReLU, "--k-initial", "a BatchTopK training; JumpReLU begins with --k");
         Require(KInitial is null || KInitial == Crosscoder.K || KAnnealingSteps > 0, $"--k-initial {KInitial} without --k-annealing-steps", "both, so that k arrives");
         Require(ResampleEvery is null or >= 1, $"--resample-steps {ResampleEvery}", "at least 1");
-        Require(ResampleEvery is null || Crosscoder.Kind == CrosscoderKind.L1, "--resample-steps", "an L1 training; BatchTopK keeps its latents alive by the auxiliary loss");
+        Require(ResampleEvery is null || Crosscoder.Kind == CrosscoderKind.L1, "--resample-steps", "an L1 training; BatchTopK and JumpReLU keep latents alive by the auxiliary loss");
+        Require(double.IsFinite(Bandwidth) && Bandwidth > 0, FormattableString.Invariant($"--bandwidth {Bandwidth}"), "a number above 0");
+        Require(double.IsFinite(Bend) && Bend > 0, FormattableString.Invariant($"--bend {Bend}"), "a number above 0");
         long pairs = (long)Batch * Math.Max(Crosscoder.K, KInitial ?? 0);
         Require(Crosscoder.Kind == CrosscoderKind.L1 || pairs <= int.MaxValue / 2, $"--batch {Batch} with --k {Crosscoder.K}", "at most 1,073,741,823 active pairs a batch");
     }
@@ -127,12 +136,16 @@ public sealed record TrainingConfig
         Add(KInitial is not null, "kInitial", KInitial);
         Add(KInitial is not null, "kAnnealingSteps", KAnnealingSteps);
         Add(ResampleEvery is not null, "resampleSteps", ResampleEvery);
+        bool jump = Crosscoder.Kind == CrosscoderKind.JumpReLU;
+        Add(jump, "kAtStart", Crosscoder.K);
+        Add(jump, "bandwidth", Bandwidth);
+        Add(jump, "bend", Bend);
         return settings;
     }
 
     JsonObject Plain() => new()
     {
-        ["kind"] = Crosscoder.Kind == CrosscoderKind.BatchTopK ? "batchtopk" : "l1",
+        ["kind"] = Crosscoder.Kind.Name(),
         ["latents"] = Crosscoder.Latents,
         ["widths"] = new JsonArray([.. Crosscoder.Widths.Select(w => (JsonNode)w)]),
         ["codeNorm"] = CodeNormIds.Name(Crosscoder.CodeNorm.Kind),
@@ -142,7 +155,7 @@ public sealed record TrainingConfig
         ["learningRate"] = LearningRate,
         ["warmup"] = Warmup,
         ["decayStart"] = DecayStart,
-        ["mu"] = Crosscoder.Kind == CrosscoderKind.L1 ? Mu : null,
+        ["mu"] = Crosscoder.Kind != CrosscoderKind.BatchTopK ? Mu : null,
         ["loss"] = Loss == LossKind.Mse ? "mse" : "norm",
         ["clip"] = Clip,
         ["kAux"] = AuxPerToken,

@@ -22,7 +22,7 @@ public static class TrainingPlan
         CrosscoderConfig c = config.Crosscoder;
         long weights = 2L * c.Latents * c.E + c.Latents + c.E;
         long batch = (long)config.Batch * c.E;
-        long work = c.Kind == CrosscoderKind.BatchTopK
+        long work = c.Kind != CrosscoderKind.L1
             ? 6 * batch + 10L * config.Batch * c.K
             : 3 * batch + 2L * config.Batch * c.Latents + 2L * c.Latents * c.E + 5L * config.Batch * (long)(c.Latents * Math.Max(0, config.DenseAbove));
         return sizeof(float) * (3 * weights + work);
@@ -76,10 +76,15 @@ public static class TrainingPlan
     {
         CrosscoderConfig c = config.Crosscoder;
         Matrix acts_BE = crosscoder.Backend.Matrix(config.Batch, c.E);
-        double seconds = ProbeEncode(crosscoder, source, acts_BE) * (c.Kind == CrosscoderKind.BatchTopK ? BatchTopKEncodes : L1Encodes) * (config.Steps - firstStep);
+        double seconds = ProbeEncode(crosscoder, source, acts_BE) * (c.Kind == CrosscoderKind.L1 ? L1Encodes : BatchTopKEncodes) * (config.Steps - firstStep);
         double[] gamma = Gamma.Of(source, acts_BE);
         acts_BE.Buffer.Dispose();
-        string kind = c.Kind == CrosscoderKind.BatchTopK ? $"BatchTopK, k {c.K}" : FormattableString.Invariant($"L1, mu {config.Mu}");
+        string kind = c.Kind switch
+        {
+            CrosscoderKind.BatchTopK => $"BatchTopK, k {c.K}",
+            CrosscoderKind.JumpReLU => FormattableString.Invariant($"JumpReLU, mu {config.Mu}, begins with k {c.K}"),
+            _ => FormattableString.Invariant($"L1, mu {config.Mu}"),
+        };
         long presented = config.Steps * config.Batch;
         progress.Line(string.Create(
             CultureInfo.InvariantCulture,
@@ -140,7 +145,7 @@ public static class TrainingPlan
     {
         foreach (string name in options.WithoutEffect(kind))
         {
-            progress.Warn($"{name} has no effect on {(kind == CrosscoderKind.L1 ? "l1" : "batchtopk")}; it belongs to {(kind == CrosscoderKind.L1 ? "batchtopk" : "l1")}");
+            progress.Warn($"{name} has no effect on {kind.Name()}; it belongs to {string.Join(" and ", Enum.GetValues<CrosscoderKind>().Where(k => !options.WithoutEffect(k).Contains(name)).Select(k => k.Name()))}");
         }
     }
 }

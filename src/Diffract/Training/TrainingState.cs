@@ -19,6 +19,12 @@ public sealed class TrainingState : IDisposable
         BiasV_L = backend.Matrix(1, latents);
         DecBiasM_E = backend.Matrix(1, width);
         DecBiasV_E = backend.Matrix(1, width);
+        if (crosscoder.Threshold_L is not null)
+        {
+            ThresholdM_L = backend.Matrix(1, latents);
+            ThresholdV_L = backend.Matrix(1, latents);
+        }
+
         Firing = new FiringTracker(latents, config.DeadAfter);
         SilentSteps = config.ResampleEvery is null ? null : new long[latents];
     }
@@ -50,8 +56,19 @@ public sealed class TrainingState : IDisposable
 
     public Matrix DecBiasV_E { get; }
 
+    /// <summary>JumpReLU: first moments of the thresholds [1, L]; null for other kinds.</summary>
+    public Matrix? ThresholdM_L { get; }
+
+    /// <summary>JumpReLU: second moments of the thresholds.</summary>
+    public Matrix? ThresholdV_L { get; }
+
+    /// <summary>JumpReLU: the scaled activation of one of k equal latents in the first batch, the unit of bandwidth, bend and threshold rate; 0 before the first step.</summary>
+    public float Unit { get; set; }
+
     public void Dispose()
     {
+        ThresholdM_L?.Buffer.Dispose();
+        ThresholdV_L?.Buffer.Dispose();
         foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[EncM_LE, EncV_LE, DecM_LE, DecV_LE, BiasM_L, BiasV_L, DecBiasM_E, DecBiasV_E])
         {
             matrix.Buffer.Dispose();

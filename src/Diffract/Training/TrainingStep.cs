@@ -9,7 +9,7 @@ namespace Diffract.Training;
 /// One step: code, reconstruction, losses, gradients, clipping, Adam (spec 3.3, 3.5). Sparse over active pairs, or dense where most pairs of the step before were active.
 /// Nothing is allocated once each form has run.
 /// </summary>
-public sealed class TrainingStep : IDisposable
+public sealed partial class TrainingStep : IDisposable
 {
     readonly TrainingConfig _config;
     readonly Crosscoder _crosscoder;
@@ -27,6 +27,7 @@ public sealed class TrainingStep : IDisposable
     (Matrix Residual_BE, Matrix Recon_BE, Matrix Grad_BE)? _aux;
     readonly Matrix? _centred_BE;
     readonly Resampling? _resampling;
+    readonly (Matrix Floor_L, Matrix GThreshold_L, Matrix GScale_L)? _jump;
     DenseStep? _dense;
 
     public TrainingStep(TrainingConfig config, Crosscoder crosscoder, TrainingState state)
@@ -37,8 +38,9 @@ public sealed class TrainingStep : IDisposable
         _grad_BE = New(config.Batch, crosscoder.E);
         _biasGrad_E = New(1, crosscoder.E);
         _sum_L = New(1, crosscoder.Latents);
-        _auxCode = config.Crosscoder.Kind == CrosscoderKind.BatchTopK ? new SparseCode(config.Batch, crosscoder.Latents, config.Batch) : null;
-        bool pulls = config.Crosscoder.Kind == CrosscoderKind.L1 && config.Crosscoder.CodeNorm.Kind != CodeNormKind.None;
+        _jump = config.Crosscoder.Kind == CrosscoderKind.JumpReLU ? (New(1, crosscoder.Latents), New(1, crosscoder.Latents), New(1, crosscoder.Latents)) : null;
+        _auxCode = config.Crosscoder.Kind != CrosscoderKind.L1 ? new SparseCode(config.Batch, crosscoder.Latents, config.Batch) : null;
+        bool pulls = config.Crosscoder.Kind != CrosscoderKind.BatchTopK && config.Crosscoder.CodeNorm.Kind != CodeNormKind.None;
         _parameters = new LatentParameters(
             crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE,
             state.EncM_LE, state.EncV_LE, state.BiasM_L, state.BiasV_L, state.DecM_LE, state.DecV_LE,
@@ -53,6 +55,7 @@ public sealed class TrainingStep : IDisposable
     public StepRecord Run(Matrix acts_BE)
     {
         StepRecord record = _config.Crosscoder.Kind == CrosscoderKind.BatchTopK ? BatchTopK(acts_BE)
+            : _config.Crosscoder.Kind == CrosscoderKind.JumpReLU ? JumpReLU(acts_BE)
             : _state.Density > _config.DenseAbove ? L1Dense(acts_BE)
             : L1Sparse(acts_BE);
         _resampling?.Run(acts_BE);
@@ -80,12 +83,7 @@ public sealed class TrainingStep : IDisposable
         c.EncodeLargest(input_BE, k * acts_BE.Rows, _code);
         c.DecodeNormalised(_code, _recon_BE);
         _state.Firing.Observe(_code);
-        bool anyDead = _state.Firing.Dead.Length > 0;
-        if (anyDead)
-        {
-            _aux ??= (New(_config.Batch, c.E), New(_config.Batch, c.E), New(_config.Batch, c.E));
-        }
-
+        bool anyDead = AnyDead();
         ResidualSums sums = _kernels.Residual(acts_BE, _recon_BE, c.ModelOffsets, _config.Loss == LossKind.Mse, anyDead ? _aux!.Value.Residual_BE : null, _grad_BE);
         double aux = anyDead ? Auxiliary(input_BE) : 0;
         (double l2, double mse) = Means(sums, acts_BE.Rows);
@@ -121,6 +119,18 @@ public sealed class TrainingStep : IDisposable
         centred_BE = centred_BE.SliceRows(0, acts_BE.Rows);
         _crosscoder.Centre(acts_BE, centred_BE);
         return centred_BE;
+    }
+
+    /// <summary>Whether there is an auxiliary loss; makes its buffers.</summary>
+    bool AnyDead()
+    {
+        bool any = _state.Firing.Dead.Length > 0;
+        if (any)
+        {
+            _aux ??= (New(_config.Batch, _crosscoder.E), New(_config.Batch, _crosscoder.E), New(_config.Batch, _crosscoder.E));
+        }
+
+        return any;
     }
 
     /// <summary>The auxiliary loss: dead latents explain the residual (spec 3.5). Ranking and residual carry no gradient.</summary>
@@ -185,7 +195,7 @@ public sealed class TrainingStep : IDisposable
             sparsities[j / shard] += (double)sum[j] * scale[j];
         }
 
-        Pull(acts_BE.Rows);
+        Pull(sum, _config.Mu / acts_BE.Rows);
         double sparsity = VirtualShards.Add(sparsities) / acts_BE.Rows;
         double loss = (_config.Loss == LossKind.Mse ? mse : l2) + _config.Mu * sparsity;
         RequireFinite(loss, acts_BE);
@@ -193,16 +203,15 @@ public sealed class TrainingStep : IDisposable
         return new StepRecord(_state.Step, loss, l2, mse, sparsity, double.NaN, double.NaN, 0, double.NaN, double.NaN, 0, (double)pairs / acts_BE.Rows);
     }
 
-    /// <summary>∂(μ/B · Σ_b f_bj s_j)/∂‖d_jm‖, which the update carries on to the decoder.</summary>
-    void Pull(int tokens)
+    /// <summary>dLoss/d‖d_jm‖ from dLoss/ds_j = factor·<paramref name="gScale"/>, which the update carries on to the decoder.</summary>
+    void Pull(ReadOnlySpan<float> gScale, double factor)
     {
         if (_parameters.Pull_LM is not { } pull_LM)
         {
             return;
         }
 
-        Span<float> sum = _sum_L.Row(0);
-        for (int j = 0; j < sum.Length; j++)
+        for (int j = 0; j < gScale.Length; j++)
         {
             Span<float> norms = _crosscoder.Norms_LM.Row(j);
             double squares = 0;
@@ -213,7 +222,7 @@ public sealed class TrainingStep : IDisposable
 
             for (int m = 0; m < norms.Length; m++)
             {
-                pull_LM.Row(j)[m] = (float)(_config.Mu * sum[j] / tokens * _parameters.CodeNorm.Slope(norms[m], squares));
+                pull_LM.Row(j)[m] = (float)(factor * gScale[j] * _parameters.CodeNorm.Slope(norms[m], squares));
             }
         }
     }
@@ -228,10 +237,11 @@ public sealed class TrainingStep : IDisposable
 
         double norm = _config.Clip is null
             ? double.NaN
-            : Math.Sqrt(_kernels.GradientSquares(terms, acts_BE, _parameters) + _kernels.SumOfSquares(_biasGrad_E));
+            : Math.Sqrt(_kernels.GradientSquares(terms, acts_BE, _parameters) + _kernels.SumOfSquares(_biasGrad_E) + ThresholdSquares());
         (AdamStep adam, double rate) = Adam(norm);
         _kernels.UpdateLatents(terms, acts_BE, _parameters, adam);
         _kernels.UpdateDense(_crosscoder.BDec_E, _biasGrad_E, _state.DecBiasM_E, _state.DecBiasV_E, adam);
+        MoveThresholds(adam);
         return (norm, rate);
     }
 

@@ -19,6 +19,8 @@ public sealed class LooseTrainingTests : IDisposable
     [InlineData("batchtopk", "avx2-1")]
     [InlineData("batchtopk", "reference")]
     [InlineData("l1", "avx2-1")]
+    [InlineData("jumprelu", "avx2-1")]
+    [InlineData("jumprelu", "reference")]
     public void A_stopped_training_goes_on_to_the_same_bits(string kind, string backendName)
     {
         using IBackend backend = BackendsUnderTest.Create(backendName);
@@ -43,6 +45,7 @@ public sealed class LooseTrainingTests : IDisposable
     [Theory]
     [InlineData("batchtopk")]
     [InlineData("l1")]
+    [InlineData("jumprelu")]
     public void One_thread_and_three_give_the_same_bits(string kind)
     {
         string x = Activations(12, 32, 6);
@@ -257,7 +260,7 @@ public sealed class LooseTrainingTests : IDisposable
 
     static TrainOptions Options(string kind) => new()
     {
-        Kind = kind == "l1" ? CrosscoderKind.L1 : CrosscoderKind.BatchTopK,
+        Kind = CrosscoderKinds.FromName(kind),
         Latents = 8,
         K = 2,
         Warmup = 2,

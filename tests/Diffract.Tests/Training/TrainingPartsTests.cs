@@ -151,6 +151,7 @@ public sealed class TrainingPartsTests
     [InlineData(CrosscoderKind.BatchTopK, 1.0)]
     [InlineData(CrosscoderKind.L1, 1.0)]
     [InlineData(CrosscoderKind.L1, -1.0)]
+    [InlineData(CrosscoderKind.JumpReLU, 1.0)]
     public void A_warm_step_allocates_nothing(CrosscoderKind kind, double denseAbove)
     {
         using IBackend backend = BackendsUnderTest.Create("avx2-3");
@@ -176,6 +177,7 @@ public sealed class TrainingPartsTests
             }
         }
 
+        step.Begin(acts_BE);
         for (int i = 0; i < 5; i++)
         {
             step.Run(acts_BE);
@@ -191,6 +193,9 @@ public sealed class TrainingPartsTests
         TrainOptions options = new() { K = 3, Mu = 0.1, AuxAlpha = 1 };
         Assert.Equal(["--k", "--aux-alpha"], options.WithoutEffect(CrosscoderKind.L1));
         Assert.Equal(["--mu"], options.WithoutEffect(CrosscoderKind.BatchTopK));
+        Assert.Empty(options.WithoutEffect(CrosscoderKind.JumpReLU));
+        Assert.Equal(["--threshold-from"], new TrainOptions { ThresholdFrom = 1, Bandwidth = 1 }.WithoutEffect(CrosscoderKind.JumpReLU));
+        Assert.Equal(["--bandwidth", "--bend"], new TrainOptions { Bandwidth = 1, Bend = 1 }.WithoutEffect(CrosscoderKind.L1));
         Assert.Empty(new TrainOptions().WithoutEffect(CrosscoderKind.L1));
     }
 
