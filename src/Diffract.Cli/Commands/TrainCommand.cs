@@ -106,6 +106,8 @@ static class TrainCommand
         readonly Option<double?> _mu = TrainVariants.List(new Option<double?>("--mu") { Description = "L1, JumpReLU: weight of the sparsity term. [0.1]" });
         readonly Option<double?> _bandwidth = new("--bandwidth") { Description = "JumpReLU: width of the kernel through which thresholds feel pairs, in units of the scaled activation of one of k equal latents. [0.5]" };
         readonly Option<double?> _bend = new("--bend") { Description = "JumpReLU: scaled activation at which the penalty bends over, in the same unit. [0.2]" };
+        readonly Option<double?> _baseOnly = new("--base-only") { Description = "Latents that read and write the base model alone, by mask: a share below 1, or a number. [that of --init, else 0]" };
+        readonly Option<double?> _chatOnly = new("--chat-only") { Description = "Latents that read and write the chat model alone, by mask, after those of the base: a share below 1, or a number. [that of --init, else 0]" };
         readonly Option<double?> _lr = new("--lr") { Description = "Learning rate. [0.001]" };
         readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0; fewer than --steps where it is given. [1000]" };
         readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };
@@ -139,7 +141,7 @@ static class TrainCommand
         {
             command.Arguments.Add(Run);
             foreach (Option option in (Option[])[
-                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _bandwidth, _bend, _lr, _warmup, _steps, _batch, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
+                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _bandwidth, _bend, _baseOnly, _chatOnly, _lr, _warmup, _steps, _batch, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
                 _encoderModels, _kInitial, _kAnnealingSteps, _resampleSteps, _encoderInitNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
                 _thresholdBeta, _decayStart, _seed, _orderSeed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
             {
@@ -162,6 +164,8 @@ static class TrainCommand
             Mu = parse.GetValue(_mu),
             Bandwidth = parse.GetValue(_bandwidth),
             Bend = parse.GetValue(_bend),
+            BaseOnly = parse.GetValue(_baseOnly),
+            ChatOnly = parse.GetValue(_chatOnly),
             LearningRate = parse.GetValue(_lr),
             Warmup = parse.GetValue(_warmup),
             Steps = parse.GetValue(_steps),

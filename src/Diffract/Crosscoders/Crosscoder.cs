@@ -111,6 +111,19 @@ public sealed class Crosscoder : IDisposable
     /// <summary>Recomputes decoder norms and code norm; call it after weights were changed by hand.</summary>
     public void RefreshNorms() => Backend.Crosscoder.DecoderNorms(Parameters);
 
+    /// <summary>Sets the weights that the masks take away to 0, where they stay.</summary>
+    public void ClearMasked()
+    {
+        for (int j = 0; Masks is { } masks && j < Latents; j++)
+        {
+            for (int m = 0; m < Models; m++)
+            {
+                (masks.Reads(j, m) ? [] : WEnc_LE.Row(j)[ModelOffsets[m]..ModelOffsets[m + 1]]).Clear();
+                (masks.Writes(j, m) ? [] : WDec_LE.Row(j)[ModelOffsets[m]..ModelOffsets[m + 1]]).Clear();
+            }
+        }
+    }
+
     /// <summary>A code with room for batches of <paramref name="tokens"/>.</summary>
     public SparseCode NewCode(int tokens) => new(tokens, Latents, tokens * Math.Min(Latents, Config.Kind == CrosscoderKind.BatchTopK ? Config.K : 32));
 

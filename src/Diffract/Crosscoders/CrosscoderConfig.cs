@@ -61,24 +61,41 @@ public sealed record CrosscoderConfig
     /// <summary>Models that the encoder reads, ascending; null for all. All are decoded.</summary>
     public int[]? EncoderModels { get; init; }
 
+    /// <summary>Latents from 0 on that read and write the base model alone, by mask (a designated partition).</summary>
+    public int BaseOnly { get; init; }
+
+    /// <summary>Latents after those that read and write the chat model alone; the rest are shared.</summary>
+    public int ChatOnly { get; init; }
+
+    /// <summary>True where some latents are designated to one model: what such a latent belongs to is decided, not found.</summary>
+    public bool Partitioned => BaseOnly + ChatOnly > 0;
+
+    /// <summary>The model that a latent is designated to; null for a shared one.</summary>
+    public int? DesignatedModel(int latent) => latent < BaseOnly ? 0 : latent < BaseOnly + ChatOnly ? 1 : null;
+
     /// <summary>Models that the encoder reads, resolved.</summary>
     public int[] ReadModels => EncoderModels ?? [.. Enumerable.Range(0, Models)];
 
     /// <summary>What keeps latents from models that they do not read or write; null where they read and write all.</summary>
     public LatentMasks? NewMasks()
     {
-        if (EncoderModels is null)
+        if (EncoderModels is null && !Partitioned)
         {
             return null;
         }
 
         LatentMasks masks = new(Latents, Models);
-        masks.Reads_L.Span<int>().Fill(EncoderModels.Aggregate(0, (bits, m) => bits | 1 << m));
+        masks.Reads_L.Span<int>().Fill(ReadModels.Aggregate(0, (bits, m) => bits | 1 << m));
+        for (int j = 0; j < BaseOnly + ChatOnly; j++)
+        {
+            masks.Reads_L.Span<int>()[j] = masks.Writes_L.Span<int>()[j] = 1 << DesignatedModel(j)!.Value;
+        }
+
         return masks;
     }
 
     /// <summary>Checks what depends on more than one field.</summary>
-    /// <exception cref="DiffractException">k outside 1 .. L, an SAE of several models, encoder models that there are not, or thresholds of JumpReLU with a code norm for each model.</exception>
+    /// <exception cref="DiffractException">k outside 1 .. L, an SAE of several models, encoder models that there are not, a partition that does not fit, or thresholds of JumpReLU with a code norm for each model.</exception>
     public void Check()
     {
         if (Sae && (Models != 1 || Kind != CrosscoderKind.BatchTopK || CodeNorm.Kind != CodeNormKind.None || EncoderModels is not null))
@@ -89,6 +106,12 @@ public sealed record CrosscoderConfig
         if (EncoderModels is { } read && (read.Length == 0 || read.Distinct().Count() != read.Length || !read.Order().SequenceEqual(read) || read[0] < 0 || read[^1] >= Models))
         {
             throw DiffractException.Argument($"encoder models [{string.Join(", ", read)}] do not fit; wanted some of 0 to {Models - 1}, ascending, each once");
+        }
+
+        if (BaseOnly < 0 || ChatOnly < 0 || (long)BaseOnly + ChatOnly > Latents || (Partitioned && (Models != 2 || Sae || EncoderModels is not null)))
+        {
+            throw DiffractException.Argument(
+                $"a partition of {BaseOnly} base-only and {ChatOnly} chat-only latents does not fit {Latents} latents on {Models} models; wanted at most as many as there are, two models, and an encoder that reads both (--base-only, --chat-only)");
         }
 
         if (Kind != CrosscoderKind.L1 && (K < 1 || K > Latents))

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Compute.Kernels;
 using Diffract.Formats;
@@ -42,6 +43,13 @@ public static class CrosscoderFolder
     {
         SafetensorsWriter writer = new();
         writer.Metadata["format"] = "pt";
+        if (crosscoder.Config.Partitioned)
+        {
+            // As metadata, which other loaders pass over: by its weights it is an ordinary crosscoder.
+            writer.Metadata[PublishedCrosscoder.BaseOnlyName] = crosscoder.Config.BaseOnly.ToString(CultureInfo.InvariantCulture);
+            writer.Metadata[PublishedCrosscoder.ChatOnlyName] = crosscoder.Config.ChatOnly.ToString(CultureInfo.InvariantCulture);
+        }
+
         AddTensors(writer, crosscoder);
         Dictionary<string, FileSeal> seals = new(StringComparer.Ordinal) { [ModelFile] = writer.Save(Path.Combine(folder, ModelFile)) };
         seals[ConfigFile] = AtomicFile.WriteText(Path.Combine(folder, ConfigFile), new JsonObject(Fields(crosscoder, init)).ToJsonString(Provenance.Json) + "\n");

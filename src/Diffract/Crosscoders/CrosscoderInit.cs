@@ -56,15 +56,10 @@ public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, boo
                 {
                     Draw(dec_D, DecoderStream, j, SameForAllModels ? 0 : m, decoderFan);
                 }
-
-                if (crosscoder.Masks is { } masks)
-                {
-                    (masks.Reads(j, m) ? [] : enc_D).Clear();
-                    (masks.Writes(j, m) ? [] : dec_D).Clear();
-                }
             }
         }
 
+        crosscoder.ClearMasked();
         Finish(crosscoder);
     }
 

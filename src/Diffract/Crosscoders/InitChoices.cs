@@ -17,6 +17,9 @@ public sealed record InitChoices
 
     public int? K { get; init; }
 
+    /// <summary>From L to the latents designated to the base and to the chat model; null, or its null: those that the file names.</summary>
+    public Func<int, (int BaseOnly, int ChatOnly)?>? Partition { get; init; }
+
     /// <summary>Models that the encoder reads. Null: the first ones, as many as the file's encoder has.</summary>
     public int[]? EncoderModels { get; init; }
 }

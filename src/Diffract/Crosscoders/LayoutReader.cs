@@ -117,7 +117,7 @@ public static class LayoutReader
         SetDecoder(set, tensors, shape, Sees);
         set.Set("k", [fields.Integer("k") ?? throw Missing(fields, "k")]);
         set.Set("threshold", [-1f]);
-        return (set, new JsonObject { ["dict_class"] = "BatchTopKCrossCoder", ["code_normalization"] = "NONE" });
+        return (set, new JsonObject { ["dict_class"] = "BatchTopKCrossCoder", ["code_normalization"] = "NONE", ["n_a"] = first, ["n_b"] = second });
     }
 
     /// <summary>Both biases, and the shape of W_enc [models, width, latents].</summary>

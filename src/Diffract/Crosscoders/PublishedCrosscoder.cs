@@ -1,3 +1,4 @@
+using System.Globalization;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Formats;
@@ -33,6 +34,7 @@ public static class PublishedCrosscoder
         {
             PublishedTensors.Read(file, prefix, made, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE, crosscoder.BDec_E);
             ReadThresholds(file, prefix, crosscoder);
+            crosscoder.ClearMasked();
             crosscoder.RefreshNorms();
             return crosscoder;
         }
@@ -99,6 +101,11 @@ public static class PublishedCrosscoder
     /// <summary>The published class of a dictionary.</summary>
     public static string ClassName(CrosscoderConfig config) => config.Sae ? SaeClass : config.Kind.ClassName();
 
+    /// <summary>What a partition's sizes are called, in metadata and configurations.</summary>
+    public const string BaseOnlyName = "n_a";
+
+    public const string ChatOnlyName = "n_b";
+
     const string SaeClass = "BatchTopKSAE";
 
     /// <summary>torch's NaN: the positive one, which .NET's is not.</summary>
@@ -151,11 +158,23 @@ public static class PublishedCrosscoder
         Expect(file, config, "dict_size", encoder[2]);
         CrosscoderKind kind = choices.Kind ?? CrosscoderKinds.FromClass(config.Text("dict_class"))
             ?? (file.Tensors.ContainsKey(prefix + "k") ? CrosscoderKind.BatchTopK : CrosscoderKind.L1);
+        (int BaseOnly, int ChatOnly)? partition = choices.Partition?.Invoke((int)encoder[2]);
         return new CrosscoderConfig(kind, (int)encoder[2], [.. Enumerable.Repeat((int)encoder[1], (int)models)])
         {
             CodeNorm = ReadCodeNorm(file, prefix, config, choices),
             EncoderModels = EncoderModels(file, config, choices, (int)encoder[0], (int)models),
+            BaseOnly = partition?.BaseOnly ?? Designated(file, config, BaseOnlyName),
+            ChatOnly = partition?.ChatOnly ?? Designated(file, config, ChatOnlyName),
         };
+    }
+
+    /// <summary>A partition's size, in the metadata of our tensors or in a configuration.</summary>
+    static int Designated(TensorFile file, JsonFields config, string name)
+    {
+        string? said = (file as SafetensorsFile)?.Metadata.GetValueOrDefault(name);
+        return said is null ? config.Integer(name) ?? 0
+            : int.TryParse(said, NumberStyles.None, CultureInfo.InvariantCulture, out int count) ? count
+            : throw new DiffractException($"{file.FilePath}: {name} is {said}; wanted a number of latents");
     }
 
     static int[]? EncoderModels(TensorFile file, JsonFields config, InitChoices choices, int encoders, int models)

@@ -24,6 +24,20 @@ public static class LatentClasses
         _ => LatentClass.Other,
     };
 
+    /// <summary>The class of a latent that a partition designates to model 0 (base), 1 (chat) or to none.</summary>
+    public static LatentClass Designated(int? model) => model switch
+    {
+        0 => LatentClass.BaseOnly,
+        1 => LatentClass.ChatOnly,
+        _ => LatentClass.Shared,
+    };
+
+    /// <summary>
+    /// The class of a latent in a crosscoder with a designated partition: what it was designated to. A shared one has the class of its Delta-norm, save that it cannot be of one model alone.
+    /// </summary>
+    public static LatentClass Of(double deltaNorm, int? designated)
+        => designated is not null ? Designated(designated) : Of(deltaNorm) is LatentClass.ChatOnly or LatentClass.BaseOnly ? LatentClass.Other : Of(deltaNorm);
+
     /// <summary>The published column <c>tag</c>.</summary>
     public static string Tag(LatentClass value) => value switch
     {

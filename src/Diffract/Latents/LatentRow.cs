@@ -10,7 +10,7 @@ namespace Diffract.Latents;
 /// <param name="EncChatNorm">Norm of the chat model's encoder row.</param>
 /// <param name="EncDelta">The same ratio as <paramref name="DeltaNorm"/>, of the encoder rows.</param>
 /// <param name="EncCosine">Cosine between the two encoder rows.</param>
-/// <param name="Class">From <paramref name="DeltaNorm"/>.</param>
+/// <param name="Class">From <paramref name="DeltaNorm"/>, or from the designated partition of its crosscoder.</param>
 /// <param name="Active">Held-out tokens on which it is active.</param>
 /// <param name="Rate"><paramref name="Active"/> over all held-out tokens.</param>
 /// <param name="Rates">Rates by role.</param>
@@ -20,4 +20,8 @@ namespace Diffract.Latents;
 /// <param name="Dead">Active on fewer than <see cref="LatentClasses.DeadBelow"/> held-out tokens.</param>
 public sealed record LatentRow(
     int Latent, double DecBaseNorm, double DecChatNorm, double DeltaNorm, double DecCosine, double EncBaseNorm, double EncChatNorm, double EncDelta, double EncCosine,
-    LatentClass Class, long Active, double Rate, RoleRates Rates, double MaxActivation, double MeanActivation, double TemplateShare, bool Dead);
+    LatentClass Class, long Active, double Rate, RoleRates Rates, double MaxActivation, double MeanActivation, double TemplateShare, bool Dead)
+{
+    /// <summary>True where a partition designated it to one model: its norms and class say so by construction.</summary>
+    public bool ByConstruction { get; init; }
+}

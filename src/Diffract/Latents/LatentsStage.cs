@@ -46,15 +46,16 @@ public static class LatentsStage
         FileSeal activations = Scan(context, inputs, documents, folder, counts);
         LatentRow[] rows = [.. Enumerable.Range(0, crosscoder.Latents).Select(j => counts.Row(
             j, LatentVectors.Of(crosscoder.WDec_LE, crosscoder.ModelOffsets, j), LatentVectors.Of(crosscoder.WEnc_LE, crosscoder.ModelOffsets, j)))];
+        rows = Designate(rows, crosscoder.Config);
         FileSeal table = LatentTable.Write(Path.Combine(folder, LatentTable.FileName), rows);
         context.Finish(folder, plan with
         {
             Outputs = new() { [LatentActivations.FileName] = activations, [LatentTable.FileName] = table },
-            Facts = Facts(rows, counts, documents.Count, crosscoder.Normalisation),
+            Facts = Facts(rows, counts, documents.Count, crosscoder),
             Seconds = clock.Elapsed.TotalSeconds,
         });
         context.Progress.Done("latents", FormattableString.Invariant(
-            $"{settings.Name}: {rows.Length} latents, {rows.Count(r => r.Class == LatentClass.ChatOnly)} chat-only and {rows.Count(r => r.Class == LatentClass.BaseOnly)} base-only by norm, ")
+            $"{settings.Name}: {rows.Length} latents, {rows.Count(r => r.Class == LatentClass.ChatOnly)} chat-only and {rows.Count(r => r.Class == LatentClass.BaseOnly)} base-only {(crosscoder.Config.Partitioned ? "by construction (a designated partition, no finding)" : "by norm")}, ")
             + FormattableString.Invariant($"{rows.Count(r => r.Dead)} dead, {(double)counts.Pairs / counts.Tokens:F1} active a token over {counts.Tokens} held-out tokens"));
     }
 
@@ -111,6 +112,24 @@ public static class LatentsStage
         }
 
         return writer.Save(context.Stop);
+    }
+
+    /// <summary>Under a designated partition the norms say what the masks made them say: the class is the designation.</summary>
+    static LatentRow[] Designate(LatentRow[] rows, CrosscoderConfig config) => !config.Partitioned ? rows :
+    [
+        .. rows.Select(r => r with { Class = LatentClasses.Of(r.DeltaNorm, config.DesignatedModel(r.Latent)), ByConstruction = config.DesignatedModel(r.Latent) is not null }),
+    ];
+
+    static JsonObject Facts(LatentRow[] rows, LatentCounts counts, int documents, Crosscoder crosscoder)
+    {
+        JsonObject facts = Facts(rows, counts, documents, crosscoder.Normalisation);
+        if (crosscoder.Config.Partitioned)
+        {
+            facts["partition"] = FormattableString.Invariant(
+                $"the first {crosscoder.Config.BaseOnly} latents are base-only and the next {crosscoder.Config.ChatOnly} chat-only by construction (masks): their Delta-norm, tag and class were decided before training and are no finding");
+        }
+
+        return facts;
     }
 
     static JsonObject Facts(LatentRow[] rows, LatentCounts counts, int documents, ActivationNorm? normalisation) => new()

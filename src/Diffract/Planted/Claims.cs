@@ -6,6 +6,7 @@ namespace Diffract.Planted;
 /// <summary>
 /// The claims that are scored, with the bounds of the latent table and of Latent Scaling. By norm: Delta-norm above 0.9 (chat) or below 0.1 (base). By scaling: both ratios small, from enough activations, whatever
 /// the norms are; for the base model with the two models' parts exchanged. By both: both. A dead latent makes no claim.
+/// In a crosscoder with a designated partition the norms are what the masks made them: there "by Delta-norm" is membership in the partition.
 /// </summary>
 public static class Claims
 {
@@ -31,7 +32,7 @@ public static class Claims
     public static string? Objection(ClaimRule rule, LearnedLatent latent)
     {
         bool chat = Claimed(rule) == TruthClass.ChatOnly;
-        bool byNorm = LatentClasses.Of(latent.DeltaNorm) == (chat ? LatentClass.ChatOnly : LatentClass.BaseOnly);
+        bool byNorm = (latent.Designated ?? LatentClasses.Of(latent.DeltaNorm)) == (chat ? LatentClass.ChatOnly : LatentClass.BaseOnly);
         (double error, double reconstruction) = chat ? (latent.NuError, latent.NuReconstruction) : (latent.BaseNuError, latent.BaseNuReconstruction);
         string? byScaling = latent.CountActive < Verdicts.FewestActivations ? "too few tokens"
             : !(Math.Abs(error) < Verdicts.NuErrorBelow) ? "nu_error"

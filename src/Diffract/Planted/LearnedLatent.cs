@@ -1,3 +1,5 @@
+using Diffract.Latents;
+
 namespace Diffract.Planted;
 
 /// <summary>What a run says of a learned latent, beside what it is.</summary>
@@ -11,5 +13,7 @@ namespace Diffract.Planted;
 /// <param name="NuReconstruction">As <paramref name="NuError"/>.</param>
 /// <param name="BaseNuError">The mirror image: along the base decoder row, chat over base.</param>
 /// <param name="BaseNuReconstruction">As <paramref name="BaseNuError"/>.</param>
+/// <param name="Designated">What the partition says of it; null in a crosscoder without one.</param>
 public sealed record LearnedLatent(
-    int Latent, LatentMatch Match, double Rate, bool Dead, double DeltaNorm, long CountActive, double NuError, double NuReconstruction, double BaseNuError, double BaseNuReconstruction);
+    int Latent, LatentMatch Match, double Rate, bool Dead, double DeltaNorm, long CountActive, double NuError, double NuReconstruction, double BaseNuError, double BaseNuReconstruction,
+    LatentClass? Designated = null);

@@ -50,7 +50,8 @@ public static class ScoreStage
         (double Error, double Reconstruction)[] mirrored = MirroredScaling.Of(inputs, context.Backend, context.Stop);
         LearnedLatent[] learned = [.. latents.Rows.Select(l => new LearnedLatent(
             l.Latent, matching.OfLearned[l.Latent], l.Rate, l.Dead, l.DeltaNorm, scaling.Rows[l.Latent].CountActive,
-            scaling.Rows[l.Latent].NuError, scaling.Rows[l.Latent].NuReconstruction, mirrored[l.Latent].Error, mirrored[l.Latent].Reconstruction))];
+            scaling.Rows[l.Latent].NuError, scaling.Rows[l.Latent].NuReconstruction, mirrored[l.Latent].Error, mirrored[l.Latent].Reconstruction,
+            inputs.Crosscoder.Config.Partitioned ? LatentClasses.Designated(inputs.Crosscoder.Config.DesignatedModel(l.Latent)) : null))];
         double Fact(string key) => (double?)inputs.Manifest.Facts[key] ?? double.NaN;
         return new CrosscoderScore(name, truth.Latents, matching, learned, new CrosscoderFacts(Fact("fvePooled"), Fact("l0"), Fact("deadShare")));
     }

@@ -129,6 +129,7 @@ public static class LooseTraining
             AlphaCc = options.MixedAlphaCc ?? 0.1,
             K = options.K,
             EncoderModels = options.EncoderModels,
+            Partition = options.Partition,
         };
         Crosscoder loaded = CrosscoderFolder.LoadInit(settings.Init, choices, backend);
         if (options.Latents is { } latents && latents != loaded.Latents)

@@ -18,6 +18,12 @@ public sealed record TrainOptions
 
     public double? Mu { get; init; }
 
+    /// <summary>Latents of the base model alone: a share below 1, or a number.</summary>
+    public double? BaseOnly { get; init; }
+
+    /// <summary>Latents of the chat model alone: a share below 1, or a number.</summary>
+    public double? ChatOnly { get; init; }
+
     public double? Bandwidth { get; init; }
 
     public double? Bend { get; init; }
@@ -112,9 +118,23 @@ public sealed record TrainOptions
             Sae = Sae,
             CodeNorm = new CodeNorm(Sae ? CodeNormKind.None : CodeNorm ?? CodeNormKind.Crosscoder, MixedAlphaSae ?? 1.0, MixedAlphaCc ?? 0.1),
             EncoderModels = EncoderModels is { } read && read.SequenceEqual(Enumerable.Range(0, widths.Length)) ? null : EncoderModels,
+            BaseOnly = Designated("--base-only", BaseOnly, latents),
+            ChatOnly = Designated("--chat-only", ChatOnly, latents),
             K = K ?? Math.Min(k, latents),
         };
     }
+
+    /// <summary>The partition that is asked for over a dictionary of this size; null where none is.</summary>
+    public (int BaseOnly, int ChatOnly)? Partition(int latents)
+        => BaseOnly is null && ChatOnly is null ? null : (Designated("--base-only", BaseOnly, latents), Designated("--chat-only", ChatOnly, latents));
+
+    static int Designated(string name, double? value, int latents) => value switch
+    {
+        null => 0,
+        >= 0 and < 1 => (int)Math.Round(value.Value * latents, MidpointRounding.ToEven),
+        >= 1 and <= int.MaxValue when double.IsInteger(value.Value) => (int)value.Value,
+        _ => throw DiffractException.Argument(FormattableString.Invariant($"{name} {value} does not fit; wanted a share of the latents below 1, or a number of them")),
+    };
 
     /// <summary>Options that were given and belong to other kinds: named, so that nobody takes them for effective.</summary>
     public IEnumerable<string> WithoutEffect(CrosscoderKind kind)

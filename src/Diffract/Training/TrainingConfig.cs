@@ -133,6 +133,8 @@ public sealed record TrainingConfig
         Add(Crosscoder.Sae, "sae", true);
         Add(Crosscoder.CodeNorm.Kind == CodeNormKind.Mixed, "mixedAlphas", new JsonArray(Crosscoder.CodeNorm.AlphaSae, Crosscoder.CodeNorm.AlphaCc));
         Add(Crosscoder.EncoderModels is not null, "encoderModels", new JsonArray([.. Crosscoder.ReadModels.Select(m => (JsonNode)m)]));
+        Add(Crosscoder.Partitioned, "baseOnly", Crosscoder.BaseOnly);
+        Add(Crosscoder.Partitioned, "chatOnly", Crosscoder.ChatOnly);
         Add(KInitial is not null, "kInitial", KInitial);
         Add(KInitial is not null, "kAnnealingSteps", KAnnealingSteps);
         Add(ResampleEvery is not null, "resampleSteps", ResampleEvery);

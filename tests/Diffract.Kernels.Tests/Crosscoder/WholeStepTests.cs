@@ -101,7 +101,7 @@ public sealed class WholeStepTests
         return p;
     }
 
-    static void Compare(Formula formula, double[] values, Matrix gradient, string what)
+    internal static void Compare(Formula formula, double[] values, Matrix gradient, string what)
     {
         const double H = 1e-6;
         double largest = 0, worst = 0;
@@ -189,7 +189,7 @@ public sealed class WholeStepTests
     }
 
     /// <summary>The loss in double, written out, with the selection of a code held fixed.</summary>
-    sealed class Formula
+    internal sealed class Formula
     {
         readonly CrosscoderCase _given;
         readonly bool[,] _on_BL;
