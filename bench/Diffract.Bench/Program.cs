@@ -24,6 +24,9 @@ switch (names.FirstOrDefault())
     case "step":
         TrainStepBench.Run(table, path, threads);
         break;
+    case "l1":
+        L1StepBench.Run(table, path, threads);
+        break;
     case "sparse":
         SparseHalfBench.Run(table, path, threads);
         break;
@@ -40,7 +43,7 @@ switch (names.FirstOrDefault())
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | sparse | many | harvest | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | many | harvest | peer [--save]");
         return 2;
 }
 

@@ -55,11 +55,12 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
         Add(nameof(EncodeSelectByModel), start);
     }
 
-    public void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL)
+    public long EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL, Matrix? sum_L = null)
     {
         long start = Stopwatch.GetTimestamp();
-        _kernels.EncodeDense(acts_BE, wEnc_LE, bEnc_L, code_BL);
+        long active = _kernels.EncodeDense(acts_BE, wEnc_LE, bEnc_L, code_BL, sum_L);
         Add(nameof(EncodeDense), start);
+        return active;
     }
 
     public void SelectDead(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, ReadOnlySpan<int> latents, int perToken, SparseCode code)
@@ -106,10 +107,10 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
         Add(nameof(CodeGradient), start);
     }
 
-    public void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL)
+    public void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL, Matrix sum_L)
     {
         long start = Stopwatch.GetTimestamp();
-        _kernels.CodeGradientDense(code_BL, grad_BE, wDec_LE, scale_L, penalty, codeGrad_BL);
+        _kernels.CodeGradientDense(code_BL, grad_BE, wDec_LE, scale_L, penalty, codeGrad_BL, sum_L);
         Add(nameof(CodeGradientDense), start);
     }
 
@@ -149,11 +150,19 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
         Add(nameof(UpdateLatents), start);
     }
 
-    public void WeightGradientsDense(Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L)
+    public double GradientSquaresDense(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters)
     {
         long start = Stopwatch.GetTimestamp();
-        _kernels.WeightGradientsDense(code_BL, codeGrad_BL, acts_BE, grad_BE, parameters, gEnc_LE, gDec_LE, gBias_L);
-        Add(nameof(WeightGradientsDense), start);
+        double result = _kernels.GradientSquaresDense(term, acts_BE, parameters);
+        Add(nameof(GradientSquaresDense), start);
+        return result;
+    }
+
+    public void UpdateLatentsDense(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)
+    {
+        long start = Stopwatch.GetTimestamp();
+        _kernels.UpdateLatentsDense(term, acts_BE, parameters, adam);
+        Add(nameof(UpdateLatentsDense), start);
     }
 
     public double SumOfSquares(Matrix matrix)

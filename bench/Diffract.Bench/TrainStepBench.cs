@@ -23,11 +23,6 @@ static class TrainStepBench
         Measure(table, details, path, threads, "BatchTopK", CrosscoderKind.BatchTopK, width: 256, latents: 8192, tokens: 1024, k: 32);
         Measure(table, details, path, threads, "BatchTopK, aux", CrosscoderKind.BatchTopK, width: 256, latents: 8192, tokens: 1024, k: 32, deadAfter: 8 * 1024);
         Measure(table, details, path, threads, "BatchTopK", CrosscoderKind.BatchTopK, width: 128, latents: 2048, tokens: 1024, k: 32);
-        Measure(table, details, path, threads, "L1, dense", CrosscoderKind.L1, width: 128, latents: 2048, tokens: 1024, k: 32, denseAbove: 0, mu: 0);
-        foreach (double mu in new[] { 0.02, 0.04 })
-        {
-            Measure(table, details, path, threads, "L1, sparse", CrosscoderKind.L1, width: 128, latents: 2048, tokens: 1024, k: 32, denseAbove: 1, mu: mu);
-        }
 
         table.Note("");
         details.ForEach(table.Note);
@@ -35,7 +30,7 @@ static class TrainStepBench
 
     static void Measure(
         BenchTable table, List<string> details, CpuPath path, int threads, string name, CrosscoderKind kind, int width, int latents, int tokens, int k,
-        long deadAfter = 10_000_000, double denseAbove = 0.1, double mu = 0.1)
+        long deadAfter = 10_000_000)
     {
         using TimedBackend backend = new(new CpuBackend(path, threads));
         CrosscoderConfig shape = new(kind, latents, [width, width]) { K = k };
@@ -46,10 +41,8 @@ static class TrainStepBench
             Batch = tokens,
             Warmup = 10,
             LearningRate = 2e-3,
-            Mu = mu,
             Clip = TrainingConfig.DefaultClip(kind),
             DeadAfter = deadAfter,
-            DenseAbove = denseAbove,
         };
         using Crosscoder crosscoder = new(shape, backend);
         CrosscoderInit.Paper(kind, 1).Apply(crosscoder);

@@ -34,8 +34,11 @@ public interface ICrosscoderKernels
     /// <param name="code">Written.</param>
     void EncodeSelectByModel(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix norms_LM, int[] modelOffsets, ReadOnlySpan<Selection> byModel, SparseCode code);
 
-    /// <summary>code_BL = ReLU(acts_BE · wEnc_LEᵀ + bEnc_L). Rows of <paramref name="wEnc_LE"/> may be any subset of latents.</summary>
-    void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL);
+    /// <summary>
+    /// code_BL = ReLU(acts_BE · wEnc_LEᵀ + bEnc_L); <paramref name="sum_L"/> [1, L], when not null: its sums over the batch, in double, then rounded. Returns the number of active pairs.
+    /// Rows of <paramref name="wEnc_LE"/> may be any subset of latents.
+    /// </summary>
+    long EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL, Matrix? sum_L = null);
 
     /// <summary>
     /// Among the latents <paramref name="latents"/> (ascending) takes for each token the <paramref name="perToken"/> with the largest q = p·s, and keeps those
@@ -75,8 +78,11 @@ public interface ICrosscoderKernels
     /// </summary>
     void CodeGradient(SparseCode code, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty);
 
-    /// <summary>codeGrad_BL = grad_BE · wDec_LEᵀ + penalty·s, set to 0 where code_BL is not above 0.</summary>
-    void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL);
+    /// <summary>
+    /// codeGrad_BL = grad_BE · wDec_LEᵀ + penalty·s, set to 0 where code_BL is not above 0; its sums over the batch, in double, then rounded, into <paramref name="sum_L"/> [1, L]:
+    /// the gradient of bEnc.
+    /// </summary>
+    void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL, Matrix sum_L);
 
     /// <summary>Σ_b rows of <paramref name="grad_BE"/> into <paramref name="sum_E"/> [1, E], in double, then rounded: the gradient of bDec.</summary>
     void ColumnSums(Matrix grad_BE, Matrix sum_E);
@@ -102,11 +108,14 @@ public interface ICrosscoderKernels
     /// </summary>
     void UpdateLatents(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam);
 
+    /// <summary>As <see cref="GradientSquares"/>, for a dense code.</summary>
+    double GradientSquaresDense(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters);
+
     /// <summary>
-    /// The dense step's gradients: gEnc_LE = codeGrad_BLᵀ · acts_BE, gDec_LE = code_BLᵀ · grad_BE + pull·d/‖d‖, gBias_L = column sums of codeGrad_BL; masks as in <see cref="UpdateLatents"/>,
-    /// no projection.
+    /// As <see cref="UpdateLatents"/>, for a dense code: gEnc_LE = codeGrad_BLᵀ · acts_BE,
+    /// gDec_LE = code_BLᵀ · grad_BE + pull·d/‖d‖; neither is ever kept whole.
     /// </summary>
-    void WeightGradientsDense(Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L);
+    void UpdateLatentsDense(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam);
 
     /// <summary>Sum of squares of a matrix, in double.</summary>
     double SumOfSquares(Matrix matrix);
@@ -167,6 +176,9 @@ public readonly record struct LatentParameters(
 
 /// <summary>One source of gradients for the latents: a code with its gradient, and dLoss/dRecon of the reconstruction it decodes into.</summary>
 public readonly record struct LatentTerm(SparseCode Code, Matrix Grad_BE);
+
+/// <summary>The gradients' source where the code is a matrix: f and dLoss/df [B, L], the sums of the latter over the batch [1, L], and dLoss/dRecon [B, E].</summary>
+public readonly record struct DenseTerm(Matrix Code_BL, Matrix CodeGrad_BL, Matrix BiasGrad_L, Matrix Grad_BE);
 
 /// <summary>
 /// One step of Adam as torch computes it: m = β₁m + (1-β₁)g, v = β₂v + (1-β₂)g², w -= (lr/correction1)·m/(√v/√correction2 + ε), with correction_i = 1 - β_i^t.

@@ -95,7 +95,7 @@ public sealed partial class ReferenceCrosscoderKernels
         }
     }
 
-    public void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL)
+    public void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL, Matrix sum_L)
     {
         for (int b = 0; b < code_BL.Rows; b++)
         {
@@ -106,6 +106,8 @@ public sealed partial class ReferenceCrosscoderKernels
                     : 0;
             }
         }
+
+        ColumnSums(codeGrad_BL, sum_L);
     }
 
     public void ColumnSums(Matrix grad_BE, Matrix sum_E)

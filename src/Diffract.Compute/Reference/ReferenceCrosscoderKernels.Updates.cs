@@ -14,13 +14,7 @@ public sealed partial class ReferenceCrosscoderKernels
         for (int j = 0; j < latents; j++)
         {
             g.Collect(terms, acts_BE, parameters, j);
-            double sum = g.Bias * g.Bias;
-            for (int e = 0; e < acts_BE.Columns; e++)
-            {
-                sum += g.Enc_E[e] * g.Enc_E[e] + g.Dec_E[e] * g.Dec_E[e];
-            }
-
-            sums[j / size] += sum;
+            sums[j / size] += g.Squares();
         }
 
         return VirtualShards.Add(sums);
@@ -32,52 +26,36 @@ public sealed partial class ReferenceCrosscoderKernels
         for (int j = 0; j < parameters.WEnc_LE.Rows; j++)
         {
             g.Collect(terms, acts_BE, parameters, j);
-            Adam(ref parameters.BEnc_L.Row(0)[j], g.Bias, ref parameters.BiasM_L.Row(0)[j], ref parameters.BiasV_L.Row(0)[j], adam);
-            for (int e = 0; e < acts_BE.Columns; e++)
-            {
-                Adam(ref parameters.WEnc_LE.Row(j)[e], g.Enc_E[e], ref parameters.EncM_LE.Row(j)[e], ref parameters.EncV_LE.Row(j)[e], adam);
-                Adam(ref parameters.WDec_LE.Row(j)[e], g.Dec_E[e], ref parameters.DecM_LE.Row(j)[e], ref parameters.DecV_LE.Row(j)[e], adam);
-            }
-
-            if (parameters.UnitDecoder)
-            {
-                double length = Math.Sqrt(Dot(parameters.WDec_LE.Row(j), parameters.WDec_LE.Row(j))) + float.BitIncrement(1) - 1;
-                for (int e = 0; e < acts_BE.Columns; e++)
-                {
-                    parameters.WDec_LE.Row(j)[e] = (float)(parameters.WDec_LE.Row(j)[e] / length);
-                }
-            }
+            Move(j, g, parameters, adam);
         }
 
         DecoderNorms(parameters);
     }
 
-    public void WeightGradientsDense(Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L)
+    public double GradientSquaresDense(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters)
     {
-        for (int j = 0; j < code_BL.Columns; j++)
+        LatentGradient g = new(acts_BE.Columns);
+        int latents = parameters.WEnc_LE.Rows, size = VirtualShards.Size(latents);
+        double[] sums = new double[Shards(latents, size)];
+        for (int j = 0; j < latents; j++)
         {
-            double bias = 0;
-            for (int b = 0; b < code_BL.Rows; b++)
-            {
-                bias += codeGrad_BL.Row(b)[j];
-            }
-
-            gBias_L.Row(0)[j] = (float)bias;
-            for (int e = 0; e < acts_BE.Columns; e++)
-            {
-                double enc = 0;
-                double dec = Pull(parameters, j, e);
-                for (int b = 0; b < code_BL.Rows; b++)
-                {
-                    enc += (double)codeGrad_BL.Row(b)[j] * acts_BE.Row(b)[e];
-                    dec += (double)code_BL.Row(b)[j] * grad_BE.Row(b)[e];
-                }
-
-                int model = ModelOf(parameters.ModelOffsets, e);
-                gEnc_LE.Row(j)[e] = parameters.Masks?.Reads(j, model) ?? true ? (float)enc : 0;
-                gDec_LE.Row(j)[e] = parameters.Masks?.Writes(j, model) ?? true ? (float)dec : 0;
-            }
+            g.Collect(term, acts_BE, parameters, j);
+            sums[j / size] += g.Squares();
         }
+
+        return VirtualShards.Add(sums);
+    }
+
+    public void UpdateLatentsDense(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)
+    {
+        LatentGradient g = new(acts_BE.Columns);
+        for (int j = 0; j < parameters.WEnc_LE.Rows; j++)
+        {
+            g.Collect(term, acts_BE, parameters, j);
+            Move(j, g, parameters, adam);
+        }
+
+        DecoderNorms(parameters);
     }
 
     public void UpdateDense(Matrix w, Matrix gradient, Matrix adamM, Matrix adamV, in AdamStep adam)
@@ -114,6 +92,26 @@ public sealed partial class ReferenceCrosscoderKernels
                 CodeNormKind.None => 1,
                 _ => throw new ArgumentOutOfRangeException(nameof(parameters), parameters.CodeNorm, "unknown code norm"),
             };
+        }
+    }
+
+    static void Move(int latent, LatentGradient g, in LatentParameters parameters, in AdamStep adam)
+    {
+        Adam(ref parameters.BEnc_L.Row(0)[latent], g.Bias, ref parameters.BiasM_L.Row(0)[latent], ref parameters.BiasV_L.Row(0)[latent], adam);
+        Span<float> d = parameters.WDec_LE.Row(latent);
+        for (int e = 0; e < d.Length; e++)
+        {
+            Adam(ref parameters.WEnc_LE.Row(latent)[e], g.Enc_E[e], ref parameters.EncM_LE.Row(latent)[e], ref parameters.EncV_LE.Row(latent)[e], adam);
+            Adam(ref d[e], g.Dec_E[e], ref parameters.DecM_LE.Row(latent)[e], ref parameters.DecV_LE.Row(latent)[e], adam);
+        }
+
+        if (parameters.UnitDecoder)
+        {
+            double length = Math.Sqrt(Dot(d, d)) + float.BitIncrement(1) - 1;
+            for (int e = 0; e < d.Length; e++)
+            {
+                d[e] = (float)(d[e] / length);
+            }
         }
     }
 
@@ -158,13 +156,7 @@ public sealed partial class ReferenceCrosscoderKernels
 
         public void Collect(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, int latent)
         {
-            Bias = 0;
-            for (int e = 0; e < Enc_E.Length; e++)
-            {
-                Enc_E[e] = 0;
-                Dec_E[e] = Pull(parameters, latent, e);
-            }
-
+            Start(parameters, latent);
             foreach (LatentTerm term in terms)
             {
                 SparseCode code = term.Code;
@@ -185,6 +177,50 @@ public sealed partial class ReferenceCrosscoderKernels
                 }
             }
 
+            End(parameters, latent);
+        }
+
+        public void Collect(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters, int latent)
+        {
+            Start(parameters, latent);
+            Bias = term.BiasGrad_L.Row(0)[latent];
+            for (int b = 0; b < acts_BE.Rows; b++)
+            {
+                double f = term.Code_BL.Row(b)[latent];
+                double gamma = term.CodeGrad_BL.Row(b)[latent];
+                for (int e = 0; e < Enc_E.Length; e++)
+                {
+                    Enc_E[e] += gamma * acts_BE.Row(b)[e];
+                    Dec_E[e] += f * term.Grad_BE.Row(b)[e];
+                }
+            }
+
+            End(parameters, latent);
+        }
+
+        public double Squares()
+        {
+            double sum = Bias * Bias;
+            for (int e = 0; e < Enc_E.Length; e++)
+            {
+                sum += Enc_E[e] * Enc_E[e] + Dec_E[e] * Dec_E[e];
+            }
+
+            return sum;
+        }
+
+        void Start(in LatentParameters parameters, int latent)
+        {
+            Bias = 0;
+            for (int e = 0; e < Enc_E.Length; e++)
+            {
+                Enc_E[e] = 0;
+                Dec_E[e] = Pull(parameters, latent, e);
+            }
+        }
+
+        void End(in LatentParameters parameters, int latent)
+        {
             Mask(parameters, latent);
             if (parameters.UnitDecoder)
             {

@@ -87,16 +87,26 @@ public sealed partial class ReferenceCrosscoderKernels : ICrosscoderKernels
         }
     }
 
-    public void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL)
+    public long EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL, Matrix? sum_L = null)
     {
         CheckEncoder(nameof(EncodeDense), acts_BE, wEnc_LE, bEnc_L, code_BL.Columns);
+        long active = 0;
         for (int b = 0; b < acts_BE.Rows; b++)
         {
             for (int j = 0; j < wEnc_LE.Rows; j++)
             {
-                code_BL.Row(b)[j] = Preactivation(acts_BE.Row(b), wEnc_LE.Row(j), bEnc_L.Row(0)[j]);
+                float f = Preactivation(acts_BE.Row(b), wEnc_LE.Row(j), bEnc_L.Row(0)[j]);
+                code_BL.Row(b)[j] = f;
+                active += f > 0 ? 1 : 0;
             }
         }
+
+        if (sum_L is { } sum)
+        {
+            ColumnSums(code_BL, sum);
+        }
+
+        return active;
     }
 
     public void SelectDead(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, ReadOnlySpan<int> latents, int perToken, SparseCode code)

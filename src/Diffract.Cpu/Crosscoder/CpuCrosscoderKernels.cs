@@ -62,11 +62,12 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _byModel.Encode(acts_BE, wEnc_LE, bEnc_L, norms_LM, modelOffsets, byModel, code);
     }
 
-    public void EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL)
+    public long EncodeDense(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix code_BL, Matrix? sum_L = null)
     {
         CheckEncoder("EncodeDense", acts_BE, wEnc_LE, bEnc_L, bEnc_L);
         CheckCode("EncodeDense", acts_BE, wEnc_LE, code_BL);
-        _dense.Encode(acts_BE, wEnc_LE, bEnc_L, code_BL);
+        CheckBias("EncodeDense", sum_L, code_BL);
+        return _dense.Encode(acts_BE, wEnc_LE, bEnc_L, code_BL, sum_L);
     }
 
     public void SelectDead(Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L, ReadOnlySpan<int> latents, int perToken, SparseCode code)
@@ -132,7 +133,7 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         Crosscoder.CodeGradient.Run(_pool, code, grad_BE, wDec_LE, scale_L, penalty);
     }
 
-    public void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL)
+    public void CodeGradientDense(Matrix code_BL, Matrix grad_BE, Matrix wDec_LE, Matrix scale_L, float penalty, Matrix codeGrad_BL, Matrix sum_L)
     {
         CheckCode("CodeGradientDense", grad_BE, wDec_LE, code_BL);
         CheckSame("CodeGradientDense", code_BL, codeGrad_BL);
@@ -141,7 +142,8 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
             throw new ShapeException("CodeGradientDense", "one s for each latent", $"{scale_L} for {code_BL}");
         }
 
-        _dense.Gradient(code_BL, grad_BE, wDec_LE, scale_L, penalty, codeGrad_BL);
+        CheckBias("CodeGradientDense", sum_L, code_BL);
+        _dense.Gradient(code_BL, grad_BE, wDec_LE, scale_L, penalty, codeGrad_BL, sum_L);
     }
 
     public void ColumnSums(Matrix grad_BE, Matrix sum_E)
@@ -188,22 +190,16 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _update.Update(terms, acts_BE, parameters, adam);
     }
 
-    public void WeightGradientsDense(
-        Matrix code_BL, Matrix codeGrad_BL, Matrix acts_BE, Matrix grad_BE, in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE, Matrix gBias_L)
+    public double GradientSquaresDense(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters)
     {
-        CheckSame("WeightGradientsDense", code_BL, codeGrad_BL);
-        _product.TransposedTimes(codeGrad_BL, acts_BE, gEnc_LE);
-        _product.TransposedTimes(code_BL, grad_BE, gDec_LE);
-        ColumnSums(codeGrad_BL, gBias_L);
-        if (parameters.Pull_LM is not null)
-        {
-            _update.AddPull(parameters, gDec_LE);
-        }
+        CheckTerm("GradientSquaresDense", term, acts_BE, parameters);
+        return _update.GradientSquares(_product, term, acts_BE, parameters);
+    }
 
-        if (parameters.Masks is not null)
-        {
-            _update.Mask(parameters, gEnc_LE, gDec_LE);
-        }
+    public void UpdateLatentsDense(in DenseTerm term, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)
+    {
+        CheckTerm("UpdateLatentsDense", term, acts_BE, parameters);
+        _update.Update(_product, term, acts_BE, parameters, adam);
     }
 
     public double SumOfSquares(Matrix matrix) => _residuals.SumOfSquares(matrix);
@@ -304,6 +300,19 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         if (each_L.Buffer is null || each_L.Columns != code.Latents)
         {
             throw new ShapeException(operation, "one number for each latent, [1, L]", $"{(each_L.Buffer is null ? "none" : each_L.ToString())} for {code.Latents} latents");
+        }
+    }
+
+    static void CheckTerm(string operation, in DenseTerm term, Matrix acts_BE, in LatentParameters parameters)
+    {
+        CheckSame(operation, term.Code_BL, term.CodeGrad_BL);
+        CheckSame(operation, term.Grad_BE, acts_BE);
+        CheckBias(operation, term.BiasGrad_L, term.Code_BL);
+        bool fits = term.Code_BL.Rows == acts_BE.Rows && term.Code_BL.Columns == parameters.WEnc_LE.Rows
+            && acts_BE.Columns == parameters.WEnc_LE.Columns && parameters.ModelOffsets[^1] == acts_BE.Columns;
+        if (!fits)
+        {
+            throw new ShapeException(operation, "code [B, L], activations [B, E]", $"{term.Code_BL}, {acts_BE}, {parameters.WEnc_LE}");
         }
     }
 

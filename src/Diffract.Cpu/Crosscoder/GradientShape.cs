@@ -12,11 +12,18 @@ readonly unsafe struct GradientShape(in LatentParameters parameters, int* offset
     readonly int* _writes = parameters.Masks is { } masks ? masks.Writes_L.Ints : null;
     readonly bool _unit = parameters.UnitDecoder;
 
-    public void Apply(int latent, float* dec, float* gDec, float* gEnc)
+    public void Encoder(int latent, float* gEnc)
     {
         if (_reads != null)
         {
             Clear(~_reads[latent], gEnc);
+        }
+    }
+
+    public void Decoder(int latent, float* dec, float* gDec)
+    {
+        if (_writes != null)
+        {
             Clear(~_writes[latent], gDec);
         }
 

@@ -8,7 +8,7 @@ namespace Diffract.Cpu.Crosscoder;
 /// One visit per latent: both weight gradients are summed in the first-level cache from the rows of its active tokens and used at once, so that no gradient matrix exists.
 /// The clip norm needs all gradients before the first update: it sums them once more, which costs less than to keep them.
 /// </summary>
-sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
+sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
 {
     const int LatentsPerTask = 16;
 
@@ -56,31 +56,6 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         {
             Job job = Prepare([], null, default, parameters, offsets);
             pool.Run((job.Latents + LatentsPerTask - 1) / LatentsPerTask, &Measure, &job);
-        }
-    }
-
-    /// <summary>gDec_LE += pull·d/‖d‖.</summary>
-    public void AddPull(in LatentParameters parameters, Matrix gDec_LE)
-    {
-        fixed (int* offsets = parameters.ModelOffsets)
-        {
-            Job job = Prepare([], null, default, parameters, offsets);
-            job.Target = gDec_LE.Floats;
-            job.TargetStride = gDec_LE.Stride;
-            pool.Run((job.Latents + LatentsPerTask - 1) / LatentsPerTask, &Pull, &job);
-        }
-    }
-
-    /// <summary>Sets to 0 what masks take away from whole gradient matrices.</summary>
-    public void Mask(in LatentParameters parameters, Matrix gEnc_LE, Matrix gDec_LE)
-    {
-        fixed (int* offsets = parameters.ModelOffsets)
-        {
-            GradientShape shape = new(parameters with { UnitDecoder = false }, offsets);
-            for (int j = 0; j < gEnc_LE.Rows; j++)
-            {
-                shape.Apply(j, null, gDec_LE.Floats + (nint)j * gDec_LE.Stride, gEnc_LE.Floats + (nint)j * gEnc_LE.Stride);
-            }
         }
     }
 
@@ -190,16 +165,6 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         job->Scale.Pointer[j] = (float)job->CodeNorm.Scale(sum, squares);
     }
 
-    static void Pull(void* state, int task, int worker)
-    {
-        Job* job = (Job*)state;
-        int end = Math.Min(job->Latents, (task + 1) * LatentsPerTask);
-        for (int j = task * LatentsPerTask; j < end; j++)
-        {
-            Pull(job, j, job->Target + j * job->TargetStride);
-        }
-    }
-
     /// <summary>The gradients of latent j, all terms; false when they are zero throughout and were not written.</summary>
     static bool Gradients(Job* job, int j, float* gDec, float* gEnc, out double gBias)
     {
@@ -241,7 +206,8 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         }
 
         Pull(job, j, gDec);
-        job->Shape.Apply(j, job->Dec.At(j), gDec, gEnc);
+        job->Shape.Decoder(j, job->Dec.At(j), gDec);
+        job->Shape.Encoder(j, gEnc);
         return true;
     }
 
@@ -322,7 +288,5 @@ sealed unsafe class UpdateLatents(WorkerPool pool) : IDisposable
         public Rows Enc, EncM, EncV, Dec, DecM, DecV, Bias, BiasM, BiasV, Norms, Scale, PullRows;
         public double* Squares;
         public Adam Adam;
-        public float* Target;
-        public nint TargetStride;
     }
 }

@@ -20,6 +20,7 @@ public sealed unsafe class MatrixProduct : IDisposable
     readonly WorkerPool _pool;
     readonly HostBuffer _scratch;
     HostBuffer _packed = new(ElementType.Float32, 16);
+    HostBuffer _sums = new(ElementType.Float32, 16);
 
     public MatrixProduct(CpuPath path, WorkerPool pool)
     {
@@ -92,6 +93,7 @@ public sealed unsafe class MatrixProduct : IDisposable
     {
         _scratch.Dispose();
         _packed.Dispose();
+        _sums.Dispose();
     }
 
     /// <summary>Packs the rows of a float32 or bfloat16 matrix into panels [panel][k][column] of <paramref name="target"/>.</summary>
@@ -99,6 +101,18 @@ public sealed unsafe class MatrixProduct : IDisposable
 
     /// <summary>The same to float32 at <paramref name="target"/>, aligned to 64 bytes.</summary>
     internal void PackRows(Matrix b_NK, float* target) => PackRows(b_NK, target, keep: false);
+
+    /// <summary>A·Bᵀ whose blocks go to <paramref name="end"/> instead of into a matrix; each row starts at its element of <paramref name="start_M"/>.</summary>
+    internal void TimesTransposed(Matrix a_MK, Matrix b_NK, float* start_M, in ProductEnd end)
+    {
+        HostBuffer packed = Reserve(b_NK.Rows, b_NK.Columns);
+        PackRows(b_NK, packed);
+        Run(a_MK, packed, a_MK.Rows, b_NK.Rows, b_NK.Columns, start_M, turned: false, end);
+    }
+
+    /// <summary>Aᵀ·B whose blocks go to <paramref name="end"/> instead of into a matrix.</summary>
+    internal void TransposedTimes(Matrix a_KM, Matrix b_KN, in ProductEnd end)
+        => Run(a_KM, PackColumns(b_KN), a_KM.Columns, b_KN.Columns, b_KN.Rows, null, turned: true, end);
 
     void PackRows(Matrix b_NK, void* target, bool keep)
     {
@@ -158,19 +172,25 @@ public sealed unsafe class MatrixProduct : IDisposable
         for (int n = 0; n < b_KN.Columns; n += chunk)
         {
             int some = Math.Min(chunk, b_KN.Columns - n);
-            HostBuffer packed = Reserve(some, b_KN.Rows);
-            PackJob job = new()
-            {
-                Source = b_KN.Floats + n,
-                Stride = b_KN.Stride,
-                Valid = some,
-                Depth = b_KN.Rows,
-                Columns = PanelColumns,
-                Target = packed.Pointer,
-            };
-            _pool.Run((job.Depth + PackSteps - 1) / PackSteps, &PackColumnsTask, &job);
+            HostBuffer packed = PackColumns(b_KN.SliceColumns(n, some));
             Multiply(a, packed, b_KN.Rows, c_MN.SliceColumns(n, some), bias_N?.SliceColumns(n, some), turned);
         }
+    }
+
+    HostBuffer PackColumns(Matrix b_KN)
+    {
+        HostBuffer packed = Reserve(b_KN.Columns, b_KN.Rows);
+        PackJob job = new()
+        {
+            Source = b_KN.Floats,
+            Stride = b_KN.Stride,
+            Valid = b_KN.Columns,
+            Depth = b_KN.Rows,
+            Columns = PanelColumns,
+            Target = packed.Pointer,
+        };
+        _pool.Run((job.Depth + PackSteps - 1) / PackSteps, &PackColumnsTask, &job);
+        return packed;
     }
 
     int ChunkColumns(int depth)
@@ -200,10 +220,31 @@ public sealed unsafe class MatrixProduct : IDisposable
             Columns = c_MN.Columns,
             Bias = bias_N is { } bias ? bias.Floats : null,
         };
-        Run(ref job, wholeRows: false);
+        Run(ref job);
     }
 
-    void Run(ref ProductTasks.Job job, bool wholeRows)
+    void Run(Matrix a, HostBuffer panels, int rows, int columns, int depth, float* start, bool turned, in ProductEnd end)
+    {
+        ProductTasks.Job job = new()
+        {
+            A = a.Floats,
+            Lda = a.Stride,
+            Rows = rows,
+            Turned = turned,
+            B = panels.Pointer,
+            Depth = depth,
+            Columns = columns,
+            RowBias = start,
+            End = end,
+            // Rows a power of two apart would share the same few cache sets.
+            Ldc = (columns + 15) / 16 * 16 + 16,
+        };
+        job.PerWorker = ProductTasks.BlockRows * job.Ldc;
+        job.C = Scratch.Grow(ref _sums, job.PerWorker * _pool.Threads).Floats;
+        Run(ref job);
+    }
+
+    void Run(ref ProductTasks.Job job)
     {
         if (job.Rows == 0 || job.Columns == 0)
         {
@@ -211,7 +252,7 @@ public sealed unsafe class MatrixProduct : IDisposable
         }
 
         job.Scratch = _scratch.Floats;
-        int tasks = job.Plan(PanelColumns, _pool.Threads, wholeRows);
+        int tasks = job.Plan(PanelColumns, _pool.Threads);
         fixed (ProductTasks.Job* state = &job)
         {
             switch (_path)

@@ -1,10 +1,11 @@
 namespace Diffract.Cpu.Matmul;
 
-/// <summary>What a product does with its results instead of writing them: called for every block of a few rows by one panel, which lies in the first-level cache.</summary>
-/// <param name="finish">Takes the block's sums.</param>
-/// <param name="ahead">Called a few rows at a time while the block is being summed, to fetch what <paramref name="finish"/> will need; or null.</param>
+/// <summary>What a product does with its results instead of writing them.</summary>
+/// <param name="finish">Takes a block of finished sums.</param>
+/// <param name="ahead">Called a few rows at a time while a block is being summed, to fetch what <paramref name="finish"/> will need; or null.</param>
 /// <param name="state">Handed to both.</param>
-readonly unsafe struct ProductEnd(delegate*<void*, ProductBlock*, void> finish, delegate*<void*, ProductBlock*, int, int, void> ahead, void* state)
+/// <param name="wholeRows">True: a block is a few whole rows. False: a few rows by one panel, still in the first-level cache; the blocks of the same rows come in the order of their columns, from one worker.</param>
+readonly unsafe struct ProductEnd(delegate*<void*, ProductBlock*, void> finish, delegate*<void*, ProductBlock*, int, int, void> ahead, void* state, bool wholeRows)
 {
     public readonly delegate*<void*, ProductBlock*, void> Finish = finish;
 
@@ -12,22 +13,6 @@ readonly unsafe struct ProductEnd(delegate*<void*, ProductBlock*, void> finish, 
     public readonly delegate*<void*, ProductBlock*, int, int, void> Ahead = ahead;
 
     public readonly void* State = state;
-}
 
-/// <summary>A block of results: rows <see cref="Row"/> and following by columns <see cref="Column"/> and following. All blocks of the same rows come from one worker, in the order of their columns.</summary>
-unsafe struct ProductBlock
-{
-    public int Worker;
-    public int Row;
-    public int Rows;
-    public int Column;
-    public int Columns;
-
-    /// <summary>True for the first, and for the last, block of its rows.</summary>
-    public bool First, Last;
-
-    public float* Values;
-
-    /// <summary>Elements from row to row of <see cref="Values"/>.</summary>
-    public nint Stride;
+    public readonly bool WholeRows = wholeRows;
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -46,6 +47,7 @@ static unsafe class ProductTasks
         float* tiles = job->Scratch + (nint)worker * ScratchFloats;
         float* widened = tiles + BlockRows * Super + 2 * MaxTiles * MatmulPanels.TileSlack;
         float* values = widened + MaxDepth * MaxColumns;
+        float* c = job->C + (job->PerWorker > 0 ? worker * job->PerWorker : row * job->Ldc);
         int k = 0;
         do
         {
@@ -62,34 +64,38 @@ static unsafe class ProductTasks
                     Rows = rows,
                     Column = j,
                     Columns = Math.Min(T.Columns, end - j),
-                    First = j == first,
-                    Last = j + T.Columns >= end,
                     Values = values,
                     Stride = T.Columns,
                 };
                 // One pass over k whose results need nothing more goes straight to C.
-                bool direct = ends && k == 0 && deep <= T.Depth && job->Finish == null && block.Columns == T.Columns;
+                bool direct = ends && k == 0 && deep <= T.Depth && job->End.Finish == null && block.Columns == T.Columns;
                 if (direct)
                 {
-                    block.Values = job->C + row * job->Ldc + j;
+                    block.Values = c + j;
                     block.Stride = job->Ldc;
                 }
 
-                bool started = Start(job, &block, k);
-                Sum<T>(job, &block, tiles, tileStride, widened, k, deep, started, ends);
-                if (ends && job->Finish != null)
+                bool started = Start(job, &block, c + j, k);
+                Sum<T>(job, &block, c + j, tiles, tileStride, widened, k, deep, started, end);
+                if (ends && job->End.Finish != null && !job->End.WholeRows)
                 {
-                    job->Finish(job->EndState, &block);
+                    job->End.Finish(job->End.State, &block);
                 }
                 else if (!direct)
                 {
-                    Store(job, &block);
+                    Store(job, &block, c + j);
                 }
             }
 
             k += deep;
         }
         while (k < job->Depth);
+
+        if (job->End.WholeRows)
+        {
+            ProductBlock all = new() { Worker = worker, Row = row, Rows = rows, Columns = job->Columns, Values = c, Stride = job->Ldc };
+            job->End.Finish(job->End.State, &all);
+        }
     }
 
     /// <summary>Copies the rows of A into tiles [tile][k][row].</summary>
@@ -110,35 +116,40 @@ static unsafe class ProductTasks
     }
 
     /// <summary>The block's first values: what earlier steps of k left in C, or the bias; false when it starts at 0.</summary>
-    static bool Start(Job* job, ProductBlock* block, int k)
+    static bool Start(Job* job, ProductBlock* block, float* c, int k)
     {
-        float* c = job->C + block->Row * job->Ldc + block->Column;
-        for (int i = 0; i < block->Rows; i++)
+        if (k > 0)
         {
-            Span<float> values = new(block->Values + i * block->Stride, block->Columns);
-            if (k > 0)
+            Copy(c, job->Ldc, block->Values, block->Stride, block->Rows, block->Columns);
+        }
+        else if (job->Bias != null)
+        {
+            Copy(job->Bias + block->Column, 0, block->Values, block->Stride, block->Rows, block->Columns);
+        }
+        else if (job->RowBias != null)
+        {
+            // Whole panels: what lies beyond the last column is never used.
+            float* start = job->RowBias + block->Row;
+            int width = (block->Columns + 7) / 8 * 8;
+            for (int i = 0; i < block->Rows; i++)
             {
-                new ReadOnlySpan<float>(c + i * job->Ldc, block->Columns).CopyTo(values);
+                Vector256<float> value = Vector256.Create(start[i]);
+                for (int j = 0; j < width; j += 8)
+                {
+                    value.Store(block->Values + i * block->Stride + j);
+                }
             }
-            else if (job->Bias != null)
-            {
-                new ReadOnlySpan<float>(job->Bias + block->Column, block->Columns).CopyTo(values);
-            }
-            else if (job->RowBias != null)
-            {
-                values.Fill(job->RowBias[block->Row + i]);
-            }
-            else
-            {
-                return false;
-            }
+        }
+        else
+        {
+            return false;
         }
 
         return true;
     }
 
     /// <summary>Adds <paramref name="deep"/> steps of k to the block.</summary>
-    static void Sum<T>(Job* job, ProductBlock* block, float* tiles, nint tileStride, float* widened, int k, int deep, bool accumulate, bool ends)
+    static void Sum<T>(Job* job, ProductBlock* block, float* c, float* tiles, nint tileStride, float* widened, int k, int deep, bool accumulate, int end)
         where T : ITile
     {
         int rows = block->Rows;
@@ -156,15 +167,15 @@ static unsafe class ProductTasks
 
             bool last = s + depth == deep;
             float* next = last ? (float*)job->B + (nint)(block->Column + T.Columns) * job->Depth + (nint)k * T.Columns : panel + depth * T.Columns;
-            nint ahead = rows < 4 * T.Rows || job->Widen || (last && block->Last) ? 0 : ((nint)depth * T.Columns * T.Rows / rows + 15) & ~15;
-            bool finishing = last && ends && rows >= 4 * T.Rows;
+            nint ahead = rows < 4 * T.Rows || job->Widen || (last && block->Column + T.Columns >= end) ? 0 : ((nint)depth * T.Columns * T.Rows / rows + 15) & ~15;
+            bool finishing = last && k + deep == job->Depth && rows >= 4 * T.Rows;
             for (int i = 0; i < rows; i += T.Rows)
             {
                 Fetch(next, ahead);
                 next += ahead;
                 if (finishing)
                 {
-                    Fetch(job, block, i, Math.Min(T.Rows, rows - i));
+                    Fetch(job, block, c, i, Math.Min(T.Rows, rows - i));
                 }
 
                 float* tile = tiles + i / T.Rows * tileStride + s * T.Rows;
@@ -188,40 +199,58 @@ static unsafe class ProductTasks
         }
     }
 
-    static void Fetch(Job* job, ProductBlock* block, int first, int rows)
+    static void Fetch(Job* job, ProductBlock* block, float* c, int first, int rows)
     {
-        if (job->Ahead != null)
+        if (job->End.Ahead != null)
         {
-            job->Ahead(job->EndState, block, first, rows);
+            job->End.Ahead(job->End.State, block, first, rows);
         }
-        else if (Sse.IsSupported && !job->Stream && job->Finish == null)
+        else if (Sse.IsSupported && !job->Stream && job->End.Finish == null)
         {
-            float* c = job->C + (block->Row + first) * job->Ldc + block->Column;
-            for (int i = 0; i < rows; i++)
+            for (int i = first; i < first + rows; i++)
             {
                 Sse.Prefetch0(c + i * job->Ldc);
             }
         }
     }
 
-    static void Store(Job* job, ProductBlock* block)
+    static void Store(Job* job, ProductBlock* block, float* c)
     {
-        float* c = job->C + block->Row * job->Ldc + block->Column;
         bool stream = job->Stream && block->Columns % 8 == 0 && job->Ldc % 8 == 0 && (nint)c % 32 == 0;
+        if (!stream)
+        {
+            Copy(block->Values, block->Stride, c, job->Ldc, block->Rows, block->Columns);
+            return;
+        }
+
         for (int i = 0; i < block->Rows; i++)
         {
-            float* source = block->Values + i * block->Stride, target = c + i * job->Ldc;
-            if (stream)
+            for (int j = 0; j < block->Columns; j += 8)
             {
-                for (int j = 0; j < block->Columns; j += 8)
-                {
-                    Vector256.Load(source + j).StoreAlignedNonTemporal(target + j);
-                }
+                Vector256.Load(block->Values + i * block->Stride + j).StoreAlignedNonTemporal(c + i * job->Ldc + j);
             }
-            else
+        }
+    }
+
+    /// <summary>Copies short rows; a call for each would cost more than the copy.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    static void Copy(float* source, nint lds, float* target, nint ldt, int rows, int columns)
+    {
+        for (int i = 0; i < rows; i++)
+        {
+            int j = 0;
+            for (; j <= columns - 8; j += 8)
             {
-                new ReadOnlySpan<float>(source, block->Columns).CopyTo(new Span<float>(target, block->Columns));
+                Vector256.Load(source + j).Store(target + j);
             }
+
+            for (; j < columns; j++)
+            {
+                target[j] = source[j];
+            }
+
+            source += lds;
+            target += ldt;
         }
     }
 
@@ -246,9 +275,10 @@ static unsafe class ProductTasks
         public float* Bias, RowBias;
 
         public float* Scratch;
-        public delegate*<void*, ProductBlock*, void> Finish;
-        public delegate*<void*, ProductBlock*, int, int, void> Ahead;
-        public void* EndState;
+        public ProductEnd End;
+
+        /// <summary>Above 0: C is a block of rows for each worker, this many elements from one to the next.</summary>
+        public nint PerWorker;
         public bool Stream;
         public int GroupPanels;
         public int Groups;
@@ -256,9 +286,9 @@ static unsafe class ProductTasks
 
         /// <summary>
         /// Number of tasks: enough for all workers, but none that is not worth handing out, and none so narrow that it works more on its copy of A than with it.
-        /// With <paramref name="wholeRows"/> all panels are one group.
+        /// With an end all panels are one group.
         /// </summary>
-        public int Plan(int panelColumns, int threads, bool wholeRows)
+        public int Plan(int panelColumns, int threads)
         {
             int panels = (Columns + panelColumns - 1) / panelColumns;
             int blocks = (Rows + BlockRows - 1) / BlockRows;
@@ -266,9 +296,9 @@ static unsafe class ProductTasks
             long worthwhile = Math.Max(1, 200_000 / Math.Max(1, work));
             long spread = Math.Max(1, (long)panels * blocks / (24L * threads));
             long wide = blocks >= 2 * threads ? 1024 / panelColumns : 1;
-            GroupPanels = wholeRows ? panels : (int)Math.Clamp(Math.Max(wide, Math.Max(worthwhile, spread)), 1, panels);
+            GroupPanels = End.Finish != null ? panels : (int)Math.Clamp(Math.Max(wide, Math.Max(worthwhile, spread)), 1, panels);
             Groups = (panels + GroupPanels - 1) / GroupPanels;
-            Stream = (long)Rows * Columns >= Streamed;
+            Stream = PerWorker == 0 && (long)Rows * Columns >= Streamed;
             BigBlocks = blocks;
             if (Groups > 1 || threads == 1 || blocks < 2)
             {

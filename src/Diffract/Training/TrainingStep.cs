@@ -172,11 +172,11 @@ public sealed partial class TrainingStep : IDisposable
         StepRecord record = L1Record(sums, pairs, acts_BE);
         _state.Firing.Observe(acts_BE.Rows, _sum_L);
         _resampling?.Observe(_dense.Code_BL);
-        _dense.Backward(acts_BE, _grad_BE, Penalty(acts_BE), _parameters);
+        DenseTerm term = _dense.Backward(_grad_BE, Penalty(acts_BE));
         _kernels.ColumnSums(_grad_BE, _biasGrad_E);
-        double norm = _config.Clip is null ? double.NaN : Math.Sqrt(_dense.GradientSquares() + _kernels.SumOfSquares(_biasGrad_E));
+        double norm = _config.Clip is null ? double.NaN : Math.Sqrt(_kernels.GradientSquaresDense(term, acts_BE, _parameters) + _kernels.SumOfSquares(_biasGrad_E));
         (AdamStep adam, double rate) = Adam(norm);
-        _dense.Update(_parameters, adam);
+        _kernels.UpdateLatentsDense(term, acts_BE, _parameters, adam);
         _kernels.UpdateDense(c.BDec_E, _biasGrad_E, _state.DecBiasM_E, _state.DecBiasV_E, adam);
         return record with { GradNorm = norm, LearningRate = rate, Dead = _state.Firing.Dead.Length };
     }

@@ -23,9 +23,15 @@ public sealed class CrosscoderContract
         {
             LatentParameters p = given.Parameters;
             Matrix wanted_BL = Matrix.Host(given.Tokens, given.Latents), got_BL = given.Fill(given.Tokens, given.Latents, padding: 2);
-            Oracle.EncodeDense(given.Acts_BE, p.WEnc_LE, p.BEnc_L, wanted_BL);
-            kernels.EncodeDense(given.Acts_BE, p.WEnc_LE, p.BEnc_L, got_BL);
+            Matrix wanted_L = Matrix.Host(1, given.Latents), got_L = given.Fill(1, given.Latents);
+            Oracle.EncodeDense(given.Acts_BE, p.WEnc_LE, p.BEnc_L, wanted_BL, wanted_L);
+            long active = kernels.EncodeDense(given.Acts_BE, p.WEnc_LE, p.BEnc_L, got_BL, got_L);
             Check.Near(wanted_BL, got_BL, Tolerance.MatMul, "code");
+            Check.Near(wanted_L, got_L, Tolerance.MatMul, "sums of the code");
+            Assert.Equal(Enumerable.Range(0, given.Tokens).Sum(b => got_BL.Row(b).ToArray().LongCount(f => f > 0)), active);
+            Matrix again_BL = given.Fill(given.Tokens, given.Latents);
+            Assert.Equal(active, kernels.EncodeDense(given.Acts_BE, p.WEnc_LE, p.BEnc_L, again_BL));
+            Assert.Equal(got_BL.Row(given.Tokens - 1).ToArray(), again_BL.Row(given.Tokens - 1).ToArray());
 
             foreach (Matrix? bias in new Matrix?[] { given.BDec_E, null })
             {
@@ -89,11 +95,12 @@ public sealed class CrosscoderContract
 
             Matrix code_BL = given.Fill(given.Tokens, given.Latents, padding: 3);
             Matrix wanted_BL = Matrix.Host(given.Tokens, given.Latents), got_BL = given.Fill(given.Tokens, given.Latents);
-            Oracle.CodeGradientDense(code_BL, grad_BE, p.WDec_LE, p.Scale_L, 0.01f, wanted_BL);
-            kernels.CodeGradientDense(code_BL, grad_BE, p.WDec_LE, p.Scale_L, 0.01f, got_BL);
-            Check.Near(wanted_BL, got_BL, Tolerance.MatMul, "dense code gradient");
-
             Matrix sums = Matrix.Host(1, given.Latents), gotSums = given.Fill(1, given.Latents);
+            Oracle.CodeGradientDense(code_BL, grad_BE, p.WDec_LE, p.Scale_L, 0.01f, wanted_BL, sums);
+            kernels.CodeGradientDense(code_BL, grad_BE, p.WDec_LE, p.Scale_L, 0.01f, got_BL, gotSums);
+            Check.Near(wanted_BL, got_BL, Tolerance.MatMul, "dense code gradient");
+            Check.Near(sums, gotSums, Tolerance.MatMul, "sums of the dense code gradient");
+
             Oracle.CodeSums(code, sums);
             kernels.CodeSums(code, gotSums);
             Check.Near(sums, gotSums, Tolerance.Elementwise, "code sums");
@@ -131,15 +138,19 @@ public sealed class CrosscoderContract
     public void Dense_gradients_and_updates_agree(string name)
         => ForAll(name, (kernels, given, code) =>
         {
-            LatentParameters p = given.Parameters with { Pull_LM = given.Fill(given.Latents, given.Offsets.Length - 1) };
             Matrix code_BL = given.Fill(given.Tokens, given.Latents), codeGrad_BL = given.Fill(given.Tokens, given.Latents, padding: 2), grad_BE = given.Fill(given.Tokens, given.E);
-            Matrix enc = Matrix.Host(given.Latents, given.E), dec = Matrix.Host(given.Latents, given.E), bias = Matrix.Host(1, given.Latents);
-            Matrix gotEnc = given.Fill(given.Latents, given.E), gotDec = given.Fill(given.Latents, given.E, padding: 1), gotBias = given.Fill(1, given.Latents);
-            Oracle.WeightGradientsDense(code_BL, codeGrad_BL, given.Acts_BE, grad_BE, p, enc, dec, bias);
-            kernels.WeightGradientsDense(code_BL, codeGrad_BL, given.Acts_BE, grad_BE, p, gotEnc, gotDec, gotBias);
-            Check.Near(enc, gotEnc, Tolerance.MatMul, "gEnc");
-            Check.Near(dec, gotDec, Tolerance.MatMul, "gDec");
-            Check.Near(bias, gotBias, Tolerance.Elementwise, "gBias");
+            Matrix bias = given.Fill(1, given.Latents), enc = given.Fill(given.Latents, given.E);
+            DenseTerm term = new(code_BL, codeGrad_BL, bias, grad_BE);
+            foreach (Matrix? pull_LM in new Matrix?[] { null, given.Fill(given.Latents, given.Offsets.Length - 1) })
+            {
+                LatentParameters wanted = given.Copy(pull_LM), got = given.Copy(pull_LM);
+                double squares = Oracle.GradientSquaresDense(term, given.Acts_BE, wanted);
+                Check.Near(squares, kernels.GradientSquaresDense(term, given.Acts_BE, got), Tolerance.MatMul, "dense gradient squares");
+                AdamStep adam = AdamStep.At(3, 1e-3, clip: 0.37);
+                Oracle.UpdateLatentsDense(term, given.Acts_BE, wanted, adam);
+                kernels.UpdateLatentsDense(term, given.Acts_BE, got, adam);
+                Near(wanted, got);
+            }
 
             foreach (double rate in new[] { 0, 1e-3 })
             {

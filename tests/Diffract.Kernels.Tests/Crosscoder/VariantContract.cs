@@ -78,14 +78,16 @@ public sealed class VariantContract
             Compare(kernels, given, terms, null, true);
             Compare(kernels, given, [], null, true);
 
-            LatentParameters masked = given.Copy(given.Fill(given.Latents, given.Offsets.Length - 1)) with { Masks = masks };
-            Matrix code_BL = given.Fill(given.Tokens, given.Latents), codeGrad_BL = given.Fill(given.Tokens, given.Latents);
-            Matrix enc = Matrix.Host(given.Latents, given.E), dec = Matrix.Host(given.Latents, given.E), bias = Matrix.Host(1, given.Latents);
-            Matrix gotEnc = given.Fill(given.Latents, given.E), gotDec = given.Fill(given.Latents, given.E, padding: 1), gotBias = given.Fill(1, given.Latents);
-            Oracle.WeightGradientsDense(code_BL, codeGrad_BL, given.Acts_BE, grad_BE, masked, enc, dec, bias);
-            kernels.WeightGradientsDense(code_BL, codeGrad_BL, given.Acts_BE, grad_BE, masked, gotEnc, gotDec, gotBias);
-            Check.Near(enc, gotEnc, Tolerance.MatMul, "gEnc");
-            Check.Near(dec, gotDec, Tolerance.MatMul, "gDec");
+            Matrix pull_LM = given.Fill(given.Latents, given.Offsets.Length - 1);
+            DenseTerm term = new(given.Fill(given.Tokens, given.Latents), given.Fill(given.Tokens, given.Latents), given.Fill(1, given.Latents), grad_BE);
+            foreach ((LatentMasks? mask, bool unit) in new[] { (masks, false), (null, true), (masks, true) })
+            {
+                LatentParameters wanted = given.Copy(pull_LM) with { Masks = mask, UnitDecoder = unit }, got = given.Copy(pull_LM) with { Masks = mask, UnitDecoder = unit };
+                Check.Near(Oracle.GradientSquaresDense(term, given.Acts_BE, wanted), kernels.GradientSquaresDense(term, given.Acts_BE, got), Tolerance.MatMul, "dense gradient squares");
+                Oracle.UpdateLatentsDense(term, given.Acts_BE, wanted, AdamStep.At(3, 1e-3, clip: 0.5));
+                kernels.UpdateLatentsDense(term, given.Acts_BE, got, AdamStep.At(3, 1e-3, clip: 0.5));
+                CrosscoderContract.Near(wanted, got);
+            }
         });
 
     [Theory]

@@ -130,8 +130,6 @@ public sealed class WholeStepTests
         readonly Matrix _sums_L = Matrix.Host(1, given.Latents);
         readonly Matrix _code_BL = Matrix.Host(given.Tokens, given.Latents);
         readonly Matrix _codeGrad_BL = Matrix.Host(given.Tokens, given.Latents);
-        readonly Matrix _gEnc_LE = Matrix.Host(given.Latents, given.E);
-        readonly Matrix _gDec_LE = Matrix.Host(given.Latents, given.E);
         readonly Matrix _gBias_L = Matrix.Host(1, given.Latents);
         readonly int[] _dead = [.. Enumerable.Range(0, given.Latents).Where(j => j % 5 == 0)];
 
@@ -177,12 +175,10 @@ public sealed class WholeStepTests
             kernels.EncodeDense(given.Acts_BE, p.WEnc_LE, p.BEnc_L, _code_BL);
             kernels.DecodeDense(_code_BL, p.WDec_LE, given.BDec_E, Recon_BE);
             kernels.Residual(given.Acts_BE, Recon_BE, given.Offsets, false, _residual_BE, _grad_BE);
-            kernels.CodeGradientDense(_code_BL, _grad_BE, p.WDec_LE, p.Scale_L, (float)(mu / given.Tokens), _codeGrad_BL);
-            kernels.WeightGradientsDense(_code_BL, _codeGrad_BL, given.Acts_BE, _grad_BE, p, _gEnc_LE, _gDec_LE, _gBias_L);
-            Squares += kernels.SumOfSquares(_gEnc_LE) + kernels.SumOfSquares(_gDec_LE);
-            kernels.UpdateDense(p.WEnc_LE, _gEnc_LE, p.EncM_LE, p.EncV_LE, AdamStep.At(5, 1e-3, 1));
-            kernels.UpdateDense(p.WDec_LE, _gDec_LE, p.DecM_LE, p.DecV_LE, AdamStep.At(5, 1e-3, 1));
-            kernels.DecoderNorms(p);
+            kernels.CodeGradientDense(_code_BL, _grad_BE, p.WDec_LE, p.Scale_L, (float)(mu / given.Tokens), _codeGrad_BL, _gBias_L);
+            DenseTerm term = new(_code_BL, _codeGrad_BL, _gBias_L, _grad_BE);
+            Squares += kernels.GradientSquaresDense(term, given.Acts_BE, p);
+            kernels.UpdateLatentsDense(term, given.Acts_BE, p, AdamStep.At(5, 1e-3, 1));
         }
 
         public void Dispose() => Aux.Dispose();
