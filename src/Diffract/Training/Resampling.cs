@@ -9,7 +9,7 @@ namespace Diffract.Training;
 /// is above 1e-4. After the update of every step that the interval divides: dead are counters above half the interval; rows are drawn without replacement with weights
 /// w_b = (mean_m ‖e_bm‖)², e under the moved weights; row v gives W_enc = 0.05·a_m·v_m (a_m the mean length of live encoder vectors), W_dec = v_m/‖v_m‖, b_enc = 0, moments 0.
 /// </summary>
-sealed class Resampling(Crosscoder crosscoder, TrainingState state, long every, long seed) : IDisposable
+public sealed class Resampling(Crosscoder crosscoder, TrainingState state, long every, long seed) : IDisposable
 {
     const float Active = 1e-4f;
     const double EncoderShare = 0.05;

@@ -12,7 +12,7 @@ sealed class CrosscoderCase
     readonly Random _random;
     readonly bool _exact;
 
-    public CrosscoderCase(int tokens, int latents, int[] widths, bool exact, int seed, CodeNormKind codeNorm = CodeNormKind.Crosscoder)
+    public CrosscoderCase(int tokens, int latents, int[] widths, bool exact, int seed, CodeNorm codeNorm = default)
     {
         _random = new Random(seed);
         _exact = exact;

@@ -106,6 +106,55 @@ public sealed class LooseTrainingTests : IDisposable
         Assert.Equal((2, CodeNormKind.Crosscoder, 0.25f), (b.Config.K, b.Config.CodeNorm, b.Threshold));
     }
 
+    [Theory]
+    [InlineData("batchtopk_crosscoder", "b_dec")]
+    [InlineData("sae_batchtopk", "code norm none")]
+    public void First_weights_of_another_form_are_refused(string name, string message)
+    {
+        using IBackend backend = BackendsUnderTest.Create("reference");
+        string run = GoldenFiles.Path($"crosscoder/{name}/run.safetensors");
+        bool sae = name.StartsWith("sae", StringComparison.Ordinal);
+        TrainOptions options = sae ? new TrainOptions { CodeNorm = CodeNormKind.Sae } : new TrainOptions { Kind = CrosscoderKind.BatchTopK, Sae = true };
+        DiffractException e = Assert.Throws<DiffractException>(() => LooseTraining.Run(
+            new LooseTrainSettings(run, Path.Combine(_folder, "form"), options) { Init = run }, backend, _silent, CancellationToken.None));
+        Assert.Contains(message, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_drawn_SAE_has_decoder_rows_of_length_1_before_and_after_training()
+    {
+        using IBackend backend = BackendsUnderTest.Create("avx2-1");
+        string x = GoldenFiles.Path("crosscoder/sae_batchtopk/run.safetensors"), output = Path.Combine(_folder, "sae");
+        TrainOptions options = new() { Kind = CrosscoderKind.BatchTopK, Sae = true, Latents = 40, K = 3, EncoderInitNorm = 0.5, Warmup = 2 };
+        CrosscoderConfig config = options.Dictionary(CrosscoderKind.BatchTopK, 1, [16], 1);
+        using (Crosscoder drawn = new(config, backend))
+        {
+            options.Init(1).Apply(drawn);
+            Assert.All(Enumerable.Range(0, 40), j => Assert.Equal(1, drawn.Norms_LM.Row(j)[0], 5));
+            Assert.All(Enumerable.Range(0, 40), j => Assert.Equal(0.5f * drawn.WDec_LE.Row(j)[3], drawn.WEnc_LE.Row(j)[3], 6));
+        }
+
+        LooseTraining.Run(new LooseTrainSettings(x, output, options), backend, _silent, CancellationToken.None);
+        using Crosscoder trained = CrosscoderFolder.Load(output, backend);
+        Assert.True(trained.Config.Sae);
+        Assert.All(Enumerable.Range(0, 40), j => Assert.Equal(1, trained.Norms_LM.Row(j)[0], 5));
+        Assert.All(Enumerable.Range(0, 40), j => Assert.Equal(1, trained.Scale_L.Row(0)[j]));
+    }
+
+    [Fact]
+    public void Settings_that_cannot_be_meant_are_refused()
+    {
+        TrainingConfig config = new() { Crosscoder = new CrosscoderConfig(CrosscoderKind.BatchTopK, 8, [2, 2]) { K = 2 }, Steps = 10, Warmup = 1 };
+        Assert.Equal(2, Assert.Throws<DiffractException>(() => (config with { KInitial = 4 }).Check()).ExitCode);
+        Assert.Equal(2, Assert.Throws<DiffractException>(() => (config with { KInitial = 9, KAnnealingSteps = 3 }).Check()).ExitCode);
+        (config with { KInitial = 4, KAnnealingSteps = 3 }).Check();
+        Assert.Equal(2, Assert.Throws<DiffractException>(() => (config with { ResampleEvery = 3 }).Check()).ExitCode);
+        Assert.Equal(2, Assert.Throws<DiffractException>(() => new TrainOptions { EncoderInitNorm = 1 }.Check()).ExitCode);
+        Assert.Equal(2, Assert.Throws<DiffractException>(() => new TrainOptions { MixedAlphaCc = -1 }.Check()).ExitCode);
+        Assert.Equal(2, Assert.Throws<DiffractException>(() => new TrainOptions { Warmup = 10 }.Over(config)).ExitCode);
+        Assert.Equal([4, 3, 3, 2, 2], Enumerable.Range(0, 5).Select(t => (config with { KInitial = 4, KAnnealingSteps = 3 }).KAt(t)));
+    }
+
     [Fact]
     public void The_default_warmup_may_outlast_a_short_run()
     {
