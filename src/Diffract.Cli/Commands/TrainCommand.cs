@@ -113,6 +113,9 @@ static class TrainCommand
         readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };
         readonly Option<int?> _batch = new("--batch") { Description = "Tokens of a batch. [that of X, else 2048]" };
         readonly Option<string?> _codeNorm = new("--code-norm") { Description = "crosscoder (sum of the decoder norms), sae (length of all models' vectors together), mixed, none, or decoupled (BatchTopK selects for each model). [that of --init, else crosscoder]" };
+        readonly Option<string?> _target = new("--target") { Description = "SAE in a run folder: base (of documents), chat, difference_bc (base - chat) or difference_cb (of chats)." };
+        readonly Option<bool> _normalise = new("--normalise") { Description = "Train on activations less their mean, scaled by model to --target-rms; statistics of the training tokens. [off; with --init as W says]" };
+        readonly Option<double?> _targetRms = new("--target-rms") { Description = "Root mean square of normalised activations. [1]" };
         readonly Option<double?> _mixedAlphaSae = new("--mixed-alpha-sae") { Description = "Code norm mixed: weight of sae. [1]" };
         readonly Option<double?> _mixedAlphaCc = new("--mixed-alpha-cc") { Description = "Code norm mixed: weight of crosscoder. [0.1]" };
         readonly Option<string?> _encoderModels = new("--encoder-models") { Description = "Models that the encoder reads, as 0 or 0,1; all are decoded. [all; with --init as many as its encoder has]" };
@@ -141,7 +144,7 @@ static class TrainCommand
         {
             command.Arguments.Add(Run);
             foreach (Option option in (Option[])[
-                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _bandwidth, _bend, _baseOnly, _chatOnly, _lr, _warmup, _steps, _batch, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
+                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _bandwidth, _bend, _baseOnly, _chatOnly, _lr, _warmup, _steps, _batch, _target, _normalise, _targetRms, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
                 _encoderModels, _kInitial, _kAnnealingSteps, _resampleSteps, _encoderInitNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
                 _thresholdBeta, _decayStart, _seed, _orderSeed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
             {
@@ -171,6 +174,9 @@ static class TrainCommand
             Steps = parse.GetValue(_steps),
             Batch = parse.GetValue(_batch),
             CodeNorm = parse.GetValue(_codeNorm) is { } norm ? CodeNormIds.FromName(norm) : null,
+            Target = parse.GetValue(_target) is { } target ? SaeTargets.Of(target) : null,
+            Normalise = parse.GetValue(_normalise),
+            TargetRms = parse.GetValue(_targetRms),
             MixedAlphaSae = parse.GetValue(_mixedAlphaSae),
             MixedAlphaCc = parse.GetValue(_mixedAlphaCc),
             EncoderModels = ParseModels(parse.GetValue(_encoderModels)),

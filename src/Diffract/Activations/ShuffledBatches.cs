@@ -29,8 +29,9 @@ public sealed class ShuffledBatches : IBatchSource
     /// <param name="tokens">The documents and their splits.</param>
     /// <param name="seed">Decides the order.</param>
     /// <param name="split">Which documents to take.</param>
+    /// <param name="only">Documents or chats only; null for both.</param>
     /// <param name="window">Tokens that are shuffled among each other.</param>
-    public ShuffledBatches(ActivationStore store, TokenStore tokens, int seed, Split split = Split.Train, int window = DefaultWindow)
+    public ShuffledBatches(ActivationStore store, TokenStore tokens, int seed, Split split = Split.Train, TextSource? only = null, int window = DefaultWindow)
     {
         if (store.Rows != tokens.Tokens)
         {
@@ -38,7 +39,7 @@ public sealed class ShuffledBatches : IBatchSource
         }
 
         ArgumentOutOfRangeException.ThrowIfLessThan(window, 1);
-        (_store, _seed, _documents) = (store, (ulong)seed, [.. tokens.Documents.Where(d => d.Split == split)]);
+        (_store, _seed, _documents) = (store, (ulong)seed, [.. tokens.Documents.Where(d => d.Split == split && (only is null || d.Source == only))]);
         _before = new long[_documents.Length + 1];
         for (int i = 0; i < _documents.Length; i++)
         {

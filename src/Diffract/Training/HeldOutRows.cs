@@ -13,9 +13,10 @@ public sealed class HeldOutRows : IBatchSource
     /// <param name="store">Activations.</param>
     /// <param name="tokens">The documents and their splits.</param>
     /// <param name="most">Most rows to take.</param>
-    public HeldOutRows(ActivationStore store, TokenStore tokens, long most)
+    /// <param name="only">Documents or chats only; null for both.</param>
+    public HeldOutRows(ActivationStore store, TokenStore tokens, long most, TextSource? only = null)
     {
-        TokenDocument[] heldOut = [.. tokens.Documents.Where(d => d.Split == Split.HeldOut)];
+        TokenDocument[] heldOut = [.. tokens.Documents.Where(d => d.Split == Split.HeldOut && (only is null || d.Source == only))];
         long documents = heldOut.Where(d => d.Source == TextSource.Document).Sum(d => (long)d.Length);
         long chats = heldOut.Where(d => d.Source == TextSource.Chat).Sum(d => (long)d.Length);
         long fromChats = Math.Min(chats, Math.Max(most / 2, most - documents));

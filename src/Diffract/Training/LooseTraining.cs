@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Crosscoders;
 using Diffract.Formats;
@@ -39,6 +40,16 @@ public static class LooseTraining
     {
         TrainOptions options = settings.Options;
         options.Check();
+        if (options.Target is not null)
+        {
+            throw DiffractException.Argument("--target belongs to a run folder; a loose x holds what is trained on");
+        }
+
+        if (options.Normalise && settings.Init is not null)
+        {
+            throw DiffractException.Argument("--normalise does not go with --init: first weights that hold activation_mean and activation_std are trained normalised, others raw; leave one out");
+        }
+
         if (settings.Epochs < 1)
         {
             throw DiffractException.Argument($"--epochs {settings.Epochs} does not fit; wanted at least 1");
@@ -46,7 +57,7 @@ public static class LooseTraining
 
         (CrosscoderKind kind, bool sae) = KindOf(settings.Init, options);
         using StoredBatches source = new(settings.Activations, options.Batch, settings.Shuffled ? options.Seed : null, sae);
-        using Crosscoder crosscoder = First(settings, kind, source, backend);
+        using Crosscoder crosscoder = First(settings, kind, source, backend, stop);
         long most = source.BatchesPerPass * settings.Epochs;
         if (options.Steps > most)
         {
@@ -109,14 +120,17 @@ public static class LooseTraining
         return (sae ? CrosscoderKind.BatchTopK : options.ImpliedKind ?? made, sae);
     }
 
-    static Crosscoder First(LooseTrainSettings settings, CrosscoderKind kind, StoredBatches source, IBackend backend)
+    static Crosscoder First(LooseTrainSettings settings, CrosscoderKind kind, StoredBatches source, IBackend backend, CancellationToken stop)
     {
         TrainOptions options = settings.Options;
         if (settings.Init is null)
         {
             CrosscoderConfig config = options.Dictionary(kind, Expansion * source.Widths[0], source.Widths, DefaultK);
             TrainingPlan.RequireMemory(new TrainingConfig { Crosscoder = config, Steps = 1, Batch = source.Batch });
-            Crosscoder drawn = new(config, backend);
+            Matrix acts_BE = Matrix.Host(source.Batch, config.E);
+            ActivationNorm? norm = options.Normalise ? NormEstimate.Of(source, acts_BE, options.TargetRms ?? 1, stop) : null;
+            acts_BE.Buffer.Dispose();
+            Crosscoder drawn = new(config, backend, norm);
             options.Init(Preset.Paper.InitNorm(kind)).Apply(drawn);
             return drawn;
         }
@@ -147,6 +161,11 @@ public static class LooseTraining
         JsonObject identity = config.ToJson();
         identity["activations"] = AtomicFile.Seal(settings.Activations).Xxh128;
         identity["init"] = settings.Init is null ? null : AtomicFile.Seal(settings.Init).Xxh128;
+        if (settings.Options.Normalise)
+        {
+            identity["targetRms"] = settings.Options.TargetRms ?? 1;
+        }
+
         identity["order"] = settings.Shuffled ? "shuffled" : "stored";
         identity["seed"] = settings.Options.Seed;
         return identity;

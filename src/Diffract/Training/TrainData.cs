@@ -1,4 +1,6 @@
 using Diffract.Activations;
+using Diffract.Compute.Buffers;
+using Diffract.Crosscoders;
 using Diffract.Runs;
 using Diffract.Tokens;
 
@@ -32,31 +34,45 @@ sealed class TrainData(RunFolder run, TokenStore tokens) : IDisposable
     /// <summary>The activations of a layer.</summary>
     public sealed class Layer(ActivationStore store, TokenStore tokens)
     {
-        readonly Dictionary<int, ShuffledBatches> _sources = [];
-        readonly Dictionary<long, HeldOutRows> _heldOut = [];
+        readonly Dictionary<(int Seed, SaeTarget? Target), IBatchSource> _sources = [];
+        readonly Dictionary<(long Most, SaeTarget? Target), IBatchSource> _heldOut = [];
+        readonly Dictionary<(IBatchSource Source, double Rms), ActivationNorm> _norms = [];
 
         public ActivationStore Store { get; } = store;
 
-        /// <summary>Training batches in the order of a seed: the same tokens whatever the layer.</summary>
-        public ShuffledBatches Source(int seed)
+        /// <summary>Training batches in the order of a seed: the same tokens whatever the layer. For an SAE its target, of the text that it is taken from.</summary>
+        public IBatchSource Source(int seed, SaeTarget? target)
         {
-            if (!_sources.TryGetValue(seed, out ShuffledBatches? there))
+            if (!_sources.TryGetValue((seed, target), out IBatchSource? there))
             {
-                _sources[seed] = there = new ShuffledBatches(Store, tokens, seed);
+                ShuffledBatches pairs = new(Store, tokens, seed, only: target is { } of ? SaeTargets.Text(of) : null);
+                _sources[(seed, target)] = there = target is { } taken ? new TargetBatches(pairs, taken) : pairs;
             }
 
             return there;
         }
 
         /// <summary>A validation on so many held-out tokens.</summary>
-        public Validation Validation(long most)
+        public Validation Validation(long most, SaeTarget? target)
         {
-            if (!_heldOut.TryGetValue(most, out HeldOutRows? there))
+            if (!_heldOut.TryGetValue((most, target), out IBatchSource? there))
             {
-                _heldOut[most] = there = new HeldOutRows(Store, tokens, most);
+                HeldOutRows pairs = new(Store, tokens, most, target is { } of ? SaeTargets.Text(of) : null);
+                _heldOut[(most, target)] = there = target is { } taken ? new TargetBatches(pairs, taken) : pairs;
             }
 
             return new Validation(there, most);
+        }
+
+        /// <summary>The normalisation of a source, estimated once for all that share it.</summary>
+        public ActivationNorm Norm(IBatchSource source, Matrix acts_BE, double targetRms, CancellationToken stop)
+        {
+            if (!_norms.TryGetValue((source, targetRms), out ActivationNorm? there))
+            {
+                _norms[(source, targetRms)] = there = NormEstimate.Of(source, acts_BE, targetRms, stop);
+            }
+
+            return there;
         }
     }
 }

@@ -12,6 +12,15 @@ public sealed record TrainOptions
     /// <summary>A plain SAE: one model (spec 2.5). Always BatchTopK.</summary>
     public bool Sae { get; init; }
 
+    /// <summary>SAE in a run folder: what it is trained on.</summary>
+    public SaeTarget? Target { get; init; }
+
+    /// <summary>Normalise activations by statistics of the training tokens (spec 1.10).</summary>
+    public bool Normalise { get; init; }
+
+    /// <summary>Root mean square that normalised activations have, by model; null for 1.</summary>
+    public double? TargetRms { get; init; }
+
     public int? Latents { get; init; }
 
     public int? K { get; init; }
@@ -166,6 +175,16 @@ public sealed record TrainOptions
             {
                 throw DiffractException.Argument(FormattableString.Invariant($"{name} {number} does not fit; wanted a number from 0"));
             }
+        }
+
+        if (TargetRms is { } rms && !(Normalise && double.IsFinite(rms) && rms > 0))
+        {
+            throw DiffractException.Argument(FormattableString.Invariant($"--target-rms {rms} does not fit; wanted a number above 0, with --normalise"));
+        }
+
+        if (Target is not null && !Sae)
+        {
+            throw DiffractException.Argument("--target belongs to --kind sae; a crosscoder is trained on both models");
         }
 
         if (EncoderInitNorm is not null && !Sae)

@@ -63,10 +63,17 @@ public static class TrainStage
         CrosscoderKind kind = options.Kind ?? CrosscoderKind.BatchTopK;
         Preset preset = Preset.Of(settings.Preset);
         TrainData.Layer layer = data.Of(OnlyLayer(context.Run, settings.Layer));
-        ShuffledBatches source = layer.Source(options.OrderSeed ?? options.Seed);
-        TrainingConfig config = preset.Configure(kind, [.. layer.Store.Widths], source.DistinctTokens, options);
+        options.Check();
+        if (options.Sae && options.Target is null)
+        {
+            throw DiffractException.Argument($"--kind sae wants a --target: {string.Join(", ", SaeTargets.Names)}");
+        }
+
+        IBatchSource source = layer.Source(options.OrderSeed ?? options.Seed, options.Target);
+        int[] widths = [.. source.ModelOffsets.Skip(1).Zip(source.ModelOffsets, (end, begin) => end - begin)];
+        TrainingConfig config = preset.Configure(kind, widths, source.DistinctTokens, options);
         CrosscoderInit init = options.Init(preset.InitNorm(kind));
-        string name = settings.Name ?? DefaultName(context, config, options.Seed);
+        string name = settings.Name ?? DefaultName(context, config, options);
         if (!names.Add(name))
         {
             throw DiffractException.Argument($"two crosscoders of the list are called {name}; give each a name of its own");
@@ -83,11 +90,12 @@ public static class TrainStage
         return new TrainWork(context, layer, source, config, init, options, preset.ValidationTokens, name, folder, plan);
     }
 
-    /// <summary>The kind; where that name is taken by a crosscoder of another k or seed, with -k32 or -s2 for what differs.</summary>
-    static string DefaultName(StageContext context, TrainingConfig config, int seed)
+    /// <summary>The kind, of an SAE with its target; where that name is taken by a crosscoder of another k or seed, with -k32 or -s2 for what differs.</summary>
+    static string DefaultName(StageContext context, TrainingConfig config, TrainOptions options)
     {
         JsonObject settings = config.ToJson();
-        string kind = (string)settings["kind"]!;
+        int seed = options.Seed;
+        string kind = options.Target is { } target ? "sae-" + SaeTargets.Name(target) : (string)settings["kind"]!;
         if (context.Fresh || StageContext.SettingsOf(context.Run.Crosscoder(kind)) is not { } taken)
         {
             return kind;
@@ -123,6 +131,16 @@ public static class TrainStage
         if (options.OrderSeed is { } order && order != options.Seed)
         {
             settings["orderSeed"] = order;
+        }
+
+        if (options.Target is { } target)
+        {
+            settings["target"] = SaeTargets.Name(target);
+        }
+
+        if (options.Normalise)
+        {
+            settings["targetRms"] = options.TargetRms ?? 1;
         }
 
         settings["sameInit"] = init.SameForAllModels;

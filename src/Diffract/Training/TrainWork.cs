@@ -2,6 +2,8 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Activations;
+using Diffract.Compute.Buffers;
+using Diffract.Compute.Kernels;
 using Diffract.Crosscoders;
 using Diffract.Runs;
 
@@ -9,7 +11,7 @@ namespace Diffract.Training;
 
 /// <summary>One training of the stage, from its last checkpoint to its manifest.</summary>
 sealed class TrainWork(
-    StageContext context, TrainData.Layer layer, ShuffledBatches source, TrainingConfig config, CrosscoderInit init, TrainOptions options,
+    StageContext context, TrainData.Layer layer, IBatchSource source, TrainingConfig config, CrosscoderInit init, TrainOptions options,
     long validationTokens, string name, string folder, StageManifest plan) : IDisposable
 {
     /// <summary>Held-out tokens of the validations on the way; the last one takes the preset's number.</summary>
@@ -27,7 +29,7 @@ sealed class TrainWork(
     TrainingLog? _log;
     Checkpoints? _checkpoints;
     SharedPass.Member? _member;
-    double[] _gamma = [];
+    ActivationShape _shape = new([], []);
     long _first;
 
     public TrainingConfig Config { get; } = config;
@@ -40,19 +42,19 @@ sealed class TrainWork(
     /// <summary>Weights, state and log as the last checkpoint left them, or as they begin.</summary>
     public SharedPass.Member Begin()
     {
-        _crosscoder = new Crosscoder(Config.Crosscoder, context.Backend);
+        _crosscoder = new Crosscoder(Config.Crosscoder, context.Backend, Normalisation());
         init.Apply(_crosscoder);
         _trainer = new Trainer(Config, _crosscoder, source);
         _checkpoints = new Checkpoints(_checkpointFolder, plan.Settings, keepAll: Options.CheckpointEvery is not null) { AllowOtherPath = Options.AllowOtherPath };
         long keep = _checkpoints.Restore(_trainer.State, _crosscoder, _logPath, context.Progress) ?? 0;
         _first = _trainer.State.Step;
-        _gamma = TrainingPlan.Announce(What, Config, _crosscoder, source, _first, context.Progress);
+        _shape = TrainingPlan.Announce(What, Config, _crosscoder, source, _first, context.Progress);
         _log = new TrainingLog(_logPath, keep, Options.TensorBoard);
         TrainingOutputs outputs = new(_log, What)
         {
             Checkpoints = _checkpoints,
             CheckpointEvery = Options.CheckpointEvery ?? Every(CheckpointsOnTheWay),
-            Validation = layer.Validation(TokensOnTheWay),
+            Validation = layer.Validation(TokensOnTheWay, Options.Target),
             ValidateEvery = Every(ValidationsOnTheWay),
         };
         return _member = new SharedPass.Member(_trainer, source, outputs) { Done = Finish };
@@ -68,7 +70,7 @@ sealed class TrainWork(
     void Finish()
     {
         Crosscoder crosscoder = _crosscoder!;
-        ValidationResult result = layer.Validation(validationTokens).Run(crosscoder, context.Stop);
+        ValidationResult result = layer.Validation(validationTokens, Options.Target).Run(crosscoder, context.Stop);
         _log!.Write(_trainer!.State.Step, result);
         _log.Flush();
         _log.Dispose();
@@ -85,13 +87,33 @@ sealed class TrainWork(
         Dispose();
     }
 
+    /// <summary>Statistics of one pass over the training tokens, where they are asked for: the same for all that share a source.</summary>
+    ActivationNorm? Normalisation()
+    {
+        if (!Options.Normalise)
+        {
+            return null;
+        }
+
+        context.Progress.Line($"{What}: mean and standard deviation of {source.DistinctTokens:N0} training tokens, to normalise by");
+        Matrix acts_BE = context.Backend.Matrix(Config.Batch, source.ModelOffsets[^1]);
+        using IBuffer owner = acts_BE.Buffer;
+        return layer.Norm(source, acts_BE, Options.TargetRms ?? 1, context.Stop);
+    }
+
     long Every(int parts) => Math.Max(1, (Config.Steps + parts - 1) / parts);
 
     JsonObject Facts(ValidationResult result)
     {
         JsonObject facts = result.ToJson();
         facts["threshold"] = Config.Crosscoder.Kind == CrosscoderKind.BatchTopK ? _crosscoder!.Threshold : null;
-        facts["gamma"] = new JsonArray([.. _gamma.Select(g => (JsonNode)g)]);
+        if (_crosscoder!.Decoupled)
+        {
+            facts["thresholds"] = new JsonArray([.. _crosscoder.Thresholds.Select(t => (JsonNode)t)]);
+        }
+
+        facts["gamma"] = new JsonArray([.. _shape.Gamma_M.Select(g => (JsonNode)g)]);
+        facts["sinkShare"] = new JsonArray([.. _shape.SinkShare_M.Select(s => (JsonNode)s)]);
         facts["trainingTokens"] = source.DistinctTokens;
         facts["presentedTokens"] = Config.Steps * Config.Batch;
         facts["kernelPaths"] = new JsonArray([.. _checkpoints!.Paths.Append(context.Backend.KernelPath).Distinct().Select(p => (JsonNode)p)]);
@@ -103,10 +125,11 @@ sealed class TrainWork(
     {
         string byModel = string.Join(", ", result.FveByModel.Select(f => f.ToString("F3", CultureInfo.InvariantCulture)));
         string k = Config.Crosscoder.Kind == CrosscoderKind.BatchTopK
-            ? string.Create(CultureInfo.InvariantCulture, $" (k {Config.Crosscoder.K}, threshold {_crosscoder!.Threshold:G4})")
+            ? $" (k {Config.Crosscoder.K}, threshold {string.Join(" and ", _crosscoder!.Thresholds.Select(t => t.ToString("G4", CultureInfo.InvariantCulture)))})"
             : "";
+        string specific = Config.Crosscoder.Models > 1 ? $"; latents almost of one model by norm: {string.Join(", ", result.SpecificLatents)}" : "";
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{name}: on {result.Tokens:N0} held-out tokens variance explained {result.FvePooled:F3} (by model {byModel}), L0 {result.L0:F1}{k}, dead {result.DeadShare:P1}; latents almost of one model by norm: {string.Join(", ", result.SpecificLatents)}");
+            $"{name}: on {result.Tokens:N0} held-out tokens variance explained {result.FvePooled:F3} (by model {byModel}), L0 {result.L0:F1}{k}, dead {result.DeadShare:P1}{specific}");
     }
 }

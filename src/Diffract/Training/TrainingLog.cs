@@ -81,19 +81,26 @@ public sealed class TrainingLog : IDisposable
         Begin(steps);
         Number("val_fve_pooled"u8, result.FvePooled);
         Number("val_fve_mean_of_batches"u8, result.FveMeanOfBatches);
-        _writer.WriteStartArray("val_fve_by_model"u8);
-        foreach (double fve in result.FveByModel)
-        {
-            Value(fve);
-        }
-
-        _writer.WriteEndArray();
+        Numbers("val_fve_by_model"u8, result.FveByModel);
         Number("val_l0"u8, result.L0);
         Number("val_dead_share"u8, result.DeadShare);
         Number("val_l2"u8, result.L2);
         Number("val_mse"u8, result.Mse);
+        Numbers("val_l2_by_model"u8, result.L2ByModel);
+        Numbers("val_mse_by_model"u8, result.MseByModel);
         Number("val_sparsity"u8, result.Sparsity);
         End();
+    }
+
+    void Numbers(ReadOnlySpan<byte> key, double[] values)
+    {
+        _writer.WriteStartArray(key);
+        foreach (double value in values)
+        {
+            Value(value);
+        }
+
+        _writer.WriteEndArray();
     }
 
     /// <summary>Down to the disk.</summary>

@@ -71,16 +71,17 @@ public static class TrainingPlan
     }
 
     /// <summary>Prints the plan, with a time estimated from one encode of the first batch, and γ of each model.</summary>
-    /// <returns>γ.</returns>
-    public static double[] Announce(string what, TrainingConfig config, Crosscoder crosscoder, IBatchSource source, long firstStep, IProgressSink progress)
+    /// <returns>What the raw activations look like.</returns>
+    public static ActivationShape Announce(string what, TrainingConfig config, Crosscoder crosscoder, IBatchSource source, long firstStep, IProgressSink progress)
     {
         CrosscoderConfig c = config.Crosscoder;
         Matrix acts_BE = crosscoder.Backend.Matrix(config.Batch, c.E);
         double seconds = ProbeEncode(crosscoder, source, acts_BE) * (c.Kind == CrosscoderKind.L1 ? L1Encodes : BatchTopKEncodes) * (config.Steps - firstStep);
-        double[] gamma = Gamma.Of(source, acts_BE);
+        ActivationShape shape = ActivationShape.Of(source, acts_BE);
         acts_BE.Buffer.Dispose();
         string kind = c.Kind switch
         {
+            CrosscoderKind.BatchTopK when c.Sae => $"SAE, BatchTopK, k {c.K}",
             CrosscoderKind.BatchTopK => $"BatchTopK, k {c.K}",
             CrosscoderKind.JumpReLU => FormattableString.Invariant($"JumpReLU, mu {config.Mu}, begins with k {c.K}"),
             _ => FormattableString.Invariant($"L1, mu {config.Mu}"),
@@ -90,10 +91,13 @@ public static class TrainingPlan
             CultureInfo.InvariantCulture,
             $"{what}: {kind}, {c.Latents:N0} latents on widths {string.Join(" + ", c.Widths)}; {config.Steps:N0} steps of {config.Batch:N0} tokens ({presented:N0} presented, {(double)presented / source.DistinctTokens:F1} passes)"));
         progress.Line($"{what}: {Size(Bytes(config))} of memory, about {Duration(seconds)}, on {crosscoder.Backend.Description}" + (firstStep > 0 ? $"; going on at step {firstStep}" : ""));
-        progress.Line($"{what}: gamma (|mean|/|std|) by model: " + string.Join(", ", gamma.Select(g => g.ToString("F2", CultureInfo.InvariantCulture))));
-        if (gamma.Any(g => g > Gamma.High))
+        string normalised = crosscoder.Normalisation is { } norm ? FormattableString.Invariant($"; trained on activations normalised to a root mean square of {norm.TargetRms}") : "";
+        progress.Line($"{what}: gamma (|mean|/|std|) by model: {string.Join(", ", shape.Gamma_M.Select(g => g.ToString("F2", CultureInfo.InvariantCulture)))}; "
+            + string.Create(CultureInfo.InvariantCulture, $"attention sinks (longer than {ActivationShape.SinkMultiple} medians): ")
+            + string.Join(", ", shape.SinkShare_M.Select(s => s.ToString("P3", CultureInfo.InvariantCulture))) + normalised);
+        if (crosscoder.Normalisation is null && shape.Gamma_M.Any(g => g > ActivationShape.HighGamma))
         {
-            progress.Warn("activations sit far from the origin for their spread; expect latents to die early");
+            progress.Warn("activations sit far from the origin for their spread; expect latents to die early, or take the means off with --normalise");
         }
 
         if (c.Kind == CrosscoderKind.BatchTopK && config.Steps - 1 <= config.ThresholdFrom)
@@ -101,7 +105,7 @@ public static class TrainingPlan
             progress.Warn($"the inference threshold starts above step {config.ThresholdFrom}, after the last of {config.Steps} steps: it stays unset, and inference will be dense; lower --threshold-from");
         }
 
-        return gamma;
+        return shape;
     }
 
     /// <summary>Seconds of one warm encode.</summary>

@@ -53,7 +53,7 @@ public sealed class Validation
             crosscoder.EncodeNormalised(acts_BE, code);
             crosscoder.DecodeNormalised(code, recon_BE);
             backend.Crosscoder.CodeSums(code, sum_L);
-            totals.Add(acts_BE, recon_BE, sum_L, code, backend.Crosscoder.Residual(acts_BE, recon_BE, crosscoder.ModelOffsets, false, null, null));
+            totals.Add(acts_BE, recon_BE, sum_L, code);
         }
 
         foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[acts_BE, recon_BE, sum_L])
@@ -96,11 +96,11 @@ public sealed class Validation
         long _pairs;
         long _batches;
         double _fve;
-        double _norms;
-        double _squares;
+        readonly double[] _norms_M = new double[crosscoder.Models];
+        readonly double[] _squares_M = new double[crosscoder.Models];
         double _sparsity;
 
-        public void Add(Matrix acts_BE, Matrix recon_BE, Matrix sum_L, SparseCode code, ResidualSums sums)
+        public void Add(Matrix acts_BE, Matrix recon_BE, Matrix sum_L, SparseCode code)
         {
             _batch.Clear();
             _batch.Add(acts_BE, recon_BE);
@@ -109,15 +109,46 @@ public sealed class Validation
             _batches++;
             _tokens += acts_BE.Rows;
             _pairs += code.Pairs;
-            _norms += sums.NormSum;
-            _squares += sums.SquareSum;
+            for (int m = 0; m < crosscoder.Models; m++)
+            {
+                int first = crosscoder.ModelOffsets[m], width = crosscoder.ModelOffsets[m + 1] - first;
+                ResidualSums sums = crosscoder.Backend.Crosscoder.Residual(acts_BE.SliceColumns(first, width), recon_BE.SliceColumns(first, width), [0, width], false, null, null);
+                _norms_M[m] += sums.NormSum;
+                _squares_M[m] += sums.SquareSum;
+            }
+
             Span<float> sum = sum_L.Row(0);
             Span<float> scale = crosscoder.Scale_L.Row(0);
             for (int j = 0; j < sum.Length; j++)
             {
                 _fired[j] |= sum[j] > 0;
-                _sparsity += (double)sum[j] * scale[j];
+                _sparsity += crosscoder.Decoupled ? 0 : (double)sum[j] * scale[j];
             }
+
+            if (crosscoder.Decoupled)
+            {
+                _sparsity += ByModel(code);
+            }
+        }
+
+        /// <summary>Σ f·‖d_m‖ over the models in which each pair is active.</summary>
+        double ByModel(SparseCode code)
+        {
+            double sum = 0;
+            Span<int> start = code.LatentStart.Span<int>(), active = code.PairModels!.Span<int>();
+            for (int j = 0; j < code.Latents; j++)
+            {
+                Span<float> norms = crosscoder.Norms_LM.Row(j);
+                for (int i = start[j]; i < start[j + 1]; i++)
+                {
+                    for (int m = 0; m < norms.Length; m++)
+                    {
+                        sum += (active[i] >> m & 1) != 0 ? (double)code.PairValue.Span<float>()[i] * norms[m] : 0;
+                    }
+                }
+            }
+
+            return sum;
         }
 
         public ValidationResult Result()
@@ -131,10 +162,14 @@ public sealed class Validation
                 [.. Enumerable.Range(0, crosscoder.Models).Select(m => _all.Explained(offsets[m], offsets[m + 1]))],
                 (double)_pairs / _tokens,
                 (double)_fired.Count(f => !f) / crosscoder.Latents,
-                _norms / cells,
-                _squares / cells,
+                _norms_M.Sum() / cells,
+                _squares_M.Sum() / cells,
                 _sparsity / _tokens,
-                SpecificLatents(crosscoder));
+                SpecificLatents(crosscoder))
+            {
+                L2ByModel = [.. _norms_M.Select(n => n / _tokens)],
+                MseByModel = [.. _squares_M.Select(s => s / _tokens)],
+            };
         }
     }
 

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 namespace Diffract.Training;
 
 /// <summary>How a crosscoder does on rows that it was not trained on, with inference selection (spec 3.8).</summary>
-/// <param name="Tokens">Rows looked at.</param>
+/// <param name="Tokens">Rows looked at. Where a crosscoder normalises activations, everything here is about normalised ones.</param>
 /// <param name="FvePooled">1 - Σ Var(x - x̂) / Σ Var(x), variances over all rows.</param>
 /// <param name="FveMeanOfBatches">The mean over batches of the same with variances within the batch, as the reference library reports it.</param>
 /// <param name="FveByModel">Pooled, by model.</param>
@@ -16,6 +16,12 @@ namespace Diffract.Training;
 public sealed record ValidationResult(
     long Tokens, double FvePooled, double FveMeanOfBatches, double[] FveByModel, double L0, double DeadShare, double L2, double Mse, double Sparsity, int[] SpecificLatents)
 {
+    /// <summary>Mean length of each model's error.</summary>
+    public double[] L2ByModel { get; init; } = [];
+
+    /// <summary>Mean squared length of each model's error.</summary>
+    public double[] MseByModel { get; init; } = [];
+
     /// <summary>As a stage's facts record it.</summary>
     public JsonObject ToJson() => new()
     {
@@ -27,6 +33,8 @@ public sealed record ValidationResult(
         ["deadShare"] = DeadShare,
         ["l2"] = L2,
         ["mse"] = Mse,
+        ["l2ByModel"] = new JsonArray([.. L2ByModel.Select(v => (JsonNode)v)]),
+        ["mseByModel"] = new JsonArray([.. MseByModel.Select(v => (JsonNode)v)]),
         ["sparsity"] = Sparsity,
         ["specificLatents"] = new JsonArray([.. SpecificLatents.Select(v => (JsonNode)v)]),
     };

@@ -1,5 +1,4 @@
 using Diffract.Compute.Buffers;
-using Diffract.Compute.Kernels;
 using Diffract.Compute.Reference;
 using Diffract.Crosscoders;
 using Diffract.Training;

@@ -57,7 +57,7 @@ public sealed class TrainingPartsTests
     {
         // Model 0: mean (3, 4), spread (1, 0). Model 1: mean 0, spread 2.
         RowSource source = new([0, 2, 3], [[2, 4, 2], [4, 4, -2]]);
-        Assert.Equal([5, 0], Gamma.Of(source, Matrix.Host(2, 3)));
+        Assert.Equal([5, 0], ActivationShape.Of(source, Matrix.Host(2, 3)).Gamma_M);
     }
 
     [Fact]
