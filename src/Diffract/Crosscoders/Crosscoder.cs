@@ -78,7 +78,7 @@ public sealed class Crosscoder : IDisposable
     public Matrix? Threshold_L { get; }
 
     /// <summary>True where inference would be dense for want of a threshold.</summary>
-    public bool ThresholdUnset => Config.Kind == CrosscoderKind.BatchTopK && Thresholds.Any(t => t < 0);
+    public bool ThresholdUnset => Config.Kind == CrosscoderKind.BatchTopK && !Config.LargestPerToken && Thresholds.Any(t => t < 0);
 
     /// <summary>[L, E]: encoder columns as rows; 0 in the columns of models that are not read.</summary>
     public Matrix WEnc_LE { get; }
@@ -101,7 +101,7 @@ public sealed class Crosscoder : IDisposable
     /// <summary>Which pairs are active at inference of a code that is not decoupled. An unset threshold keeps every positive one (spec 2.4).</summary>
     public Selection Inference
         => Threshold_L is { } threshold_L ? Selection.AboveEach(threshold_L)
-            : Config.Kind == CrosscoderKind.L1 || ThresholdUnset ? Selection.Positive
+            : Config.Kind == CrosscoderKind.L1 || ThresholdUnset || Config.LargestPerToken ? Selection.Positive
             : Selection.Above(Threshold);
 
     /// <summary>The weights as the kernels take them, without moments.</summary>
@@ -177,6 +177,10 @@ public sealed class Crosscoder : IDisposable
         }
 
         Backend.Crosscoder.EncodeSelect(input_BE, WEnc_LE, BEnc_L, Scale_L, Inference, code);
+        if (Config.LargestPerToken)
+        {
+            LargestPerToken.Keep(code, Config.K);
+        }
     }
 
     /// <summary>The <paramref name="count"/> largest scaled pre-activations of the batch, of each model where the code is decoupled: the code of training.</summary>

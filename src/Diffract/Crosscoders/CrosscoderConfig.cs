@@ -58,6 +58,9 @@ public sealed record CrosscoderConfig
     /// </summary>
     public bool Sae { get; init; }
 
+    /// <summary>At inference the K largest values of each token are active, as a plain TopK was trained to; no threshold says that. Only with code norm none, and only read, not trained.</summary>
+    public bool LargestPerToken { get; init; }
+
     /// <summary>Models that the encoder reads, ascending; null for all. All are decoded.</summary>
     public int[]? EncoderModels { get; init; }
 
@@ -112,6 +115,11 @@ public sealed record CrosscoderConfig
         {
             throw DiffractException.Argument(
                 $"a partition of {BaseOnly} base-only and {ChatOnly} chat-only latents does not fit {Latents} latents on {Models} models; wanted at most as many as there are, two models, and an encoder that reads both (--base-only, --chat-only)");
+        }
+
+        if (LargestPerToken && (Kind != CrosscoderKind.BatchTopK || CodeNorm.Kind != CodeNormKind.None))
+        {
+            throw DiffractException.Argument($"the k largest of each token with code norm {CodeNormIds.Name(CodeNorm.Kind)} cannot be selected; wanted a dictionary with k and code norm none");
         }
 
         if (Kind != CrosscoderKind.L1 && (K < 1 || K > Latents))

@@ -50,6 +50,11 @@ public static class CrosscoderFolder
             writer.Metadata[PublishedCrosscoder.ChatOnlyName] = crosscoder.Config.ChatOnly.ToString(CultureInfo.InvariantCulture);
         }
 
+        if (crosscoder.Config.LargestPerToken)
+        {
+            writer.Metadata[PublishedCrosscoder.LargestPerToken] = "true";
+        }
+
         AddTensors(writer, crosscoder);
         Dictionary<string, FileSeal> seals = new(StringComparer.Ordinal) { [ModelFile] = writer.Save(Path.Combine(folder, ModelFile)) };
         seals[ConfigFile] = AtomicFile.WriteText(Path.Combine(folder, ConfigFile), new JsonObject(Fields(crosscoder, init)).ToJsonString(Provenance.Json) + "\n");

@@ -46,10 +46,12 @@ public static class LayoutReader
             config[name] = trainer.Text(name) ?? kwargs?.Text(name);
         }
 
-        foreach (string name in (ReadOnlySpan<string>)["activation_dim", "dict_size", "k"])
+        foreach (string name in (ReadOnlySpan<string>)["activation_dim", "dict_size", "k", PublishedCrosscoder.BaseOnlyName, PublishedCrosscoder.ChatOnlyName])
         {
             config[name] = trainer.Integer(name);
         }
+
+        config[PublishedCrosscoder.LargestPerToken] = trainer.Flag(PublishedCrosscoder.LargestPerToken);
 
         foreach (string name in (ReadOnlySpan<string>)["code_normalization_alpha_sae", "code_normalization_alpha_cc", "sparsity_loss_alpha_sae", "sparsity_loss_alpha_cc"])
         {
@@ -93,8 +95,7 @@ public static class LayoutReader
     }
 
     /// <summary>
-    /// Latents of one model only come first ([0, n_a): model 0, then n_b of model 1), the rest is shared; the masks are multiplied in. Its own rule keeps the k largest of each token,
-    /// which no threshold says: the threshold stays unset.
+    /// Latents of one model only come first ([0, n_a): model 0, then n_b of model 1), the rest is shared; the masks are multiplied in. Active are the k largest of each token.
     /// </summary>
     static (TensorFile Tensors, JsonObject Config) OpenDedicated(TensorFile tensors, JsonFields fields)
     {
@@ -116,8 +117,14 @@ public static class LayoutReader
         set.Set("encoder.weight", encoder, shape);
         SetDecoder(set, tensors, shape, Sees);
         set.Set("k", [fields.Integer("k") ?? throw Missing(fields, "k")]);
-        set.Set("threshold", [-1f]);
-        return (set, new JsonObject { ["dict_class"] = "BatchTopKCrossCoder", ["code_normalization"] = "NONE", ["n_a"] = first, ["n_b"] = second });
+        return (set, new JsonObject
+        {
+            ["dict_class"] = "BatchTopKCrossCoder",
+            ["code_normalization"] = "NONE",
+            [PublishedCrosscoder.BaseOnlyName] = first,
+            [PublishedCrosscoder.ChatOnlyName] = second,
+            [PublishedCrosscoder.LargestPerToken] = true,
+        });
     }
 
     /// <summary>Both biases, and the shape of W_enc [models, width, latents].</summary>
@@ -159,9 +166,9 @@ public static class LayoutReader
     static (TensorFile Tensors, JsonObject Config) OpenSaeLens(TensorFile tensors, JsonFields fields)
     {
         string architecture = fields.Text("architecture") ?? "standard";
-        if (architecture is not ("standard" or "jumprelu"))
+        if (architecture is not ("standard" or "jumprelu" or "topk"))
         {
-            throw Unsupported(fields, $"architecture {architecture}", "standard and jumprelu");
+            throw Unsupported(fields, $"architecture {architecture}", "standard, jumprelu or topk");
         }
 
         foreach ((string field, string wanted) in (ReadOnlySpan<(string, string)>)[("normalize_activations", "none"), ("reshape_activations", "none"), ("activation_fn_str", "relu"), ("activation_fn", "relu")])
@@ -172,9 +179,12 @@ public static class LayoutReader
             }
         }
 
-        if (fields.Flag("finetuning_scaling_factor") ?? false)
+        foreach (string field in (ReadOnlySpan<string>)["finetuning_scaling_factor", "rescale_acts_by_decoder_norm"])
         {
-            throw Unsupported(fields, "finetuning_scaling_factor", "false");
+            if (fields.Flag(field) ?? false)
+            {
+                throw Unsupported(fields, field, "false");
+            }
         }
 
         long[] shape = tensors["W_enc"].Shape;
@@ -207,9 +217,9 @@ public static class LayoutReader
         set.Set("encoder.bias", bias, latents);
         set.Set("decoder.weight", Turned(tensors.Floats("W_dec", latents, width), latents, width), width, latents);
         set.Take("b_dec", "b_dec");
-        set.Set("threshold", [architecture == "standard" ? 0 : SaeLensThreshold(tensors, latents)]);
+        set.Set("threshold", [architecture switch { "standard" => 0, "topk" => -1, _ => SaeLensThreshold(tensors, latents) }]);
         int? k = fields.Integer("k") ?? fields.Part("metadata")?.Integer("k");
-        return (set, new JsonObject { ["dict_class"] = Sae, ["k"] = k });
+        return architecture != "topk" || k is not null ? (set, SaeConfig(k, architecture == "topk")) : throw Missing(fields, "k");
     }
 
     static float SaeLensThreshold(TensorFile tensors, long latents)
@@ -246,9 +256,12 @@ public static class LayoutReader
         set.Set("decoder.weight", Turned(tensors.Floats("W_dec", latents, width), latents, width), width, latents);
 
         // Its own rule keeps the k largest of each token; only what was exported from here has a threshold beside it.
-        set.Set("threshold", [(float)(fields.Number("threshold") ?? -1)]);
-        return (set, new JsonObject { ["dict_class"] = Sae, ["k"] = fields.Integer("k") ?? throw Missing(fields, "k") });
+        double? threshold = fields.Number("threshold");
+        set.Set("threshold", [(float)(threshold ?? -1)]);
+        return (set, SaeConfig(fields.Integer("k") ?? throw Missing(fields, "k"), threshold is null));
     }
+
+    static JsonObject SaeConfig(int? k, bool largestPerToken) => new() { ["dict_class"] = Sae, ["k"] = k, [PublishedCrosscoder.LargestPerToken] = largestPerToken };
 
     static float[] Turned(float[] source, long rows, long columns)
     {

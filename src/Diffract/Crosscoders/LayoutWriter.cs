@@ -61,6 +61,17 @@ public static class LayoutWriter
             trainer["k"] = config.K;
         }
 
+        if (config.Partitioned)
+        {
+            trainer[PublishedCrosscoder.BaseOnlyName] = config.BaseOnly;
+            trainer[PublishedCrosscoder.ChatOnlyName] = config.ChatOnly;
+        }
+
+        if (config.LargestPerToken)
+        {
+            trainer[PublishedCrosscoder.LargestPerToken] = true;
+        }
+
         if (!config.Sae)
         {
             trainer["code_normalization"] = CodeNormIds.Name(config.CodeNorm.Kind);
@@ -82,9 +93,10 @@ public static class LayoutWriter
     {
         CrosscoderConfig config = crosscoder.Config;
         Refuse(FolderLayout.Blocks, "an SAE", config.Sae);
-        Refuse(FolderLayout.Blocks, "k and a threshold (BatchTopK)", config.Kind != CrosscoderKind.L1);
+        Refuse(FolderLayout.Blocks, config.Kind == CrosscoderKind.BatchTopK ? "k and a threshold (BatchTopK)" : $"a threshold for each latent ({config.Kind})", config.Kind != CrosscoderKind.L1);
         Refuse(FolderLayout.Blocks, $"the code norm {CodeNormIds.Name(config.CodeNorm.Kind)}", config.CodeNorm.Kind != CodeNormKind.Crosscoder);
         Refuse(FolderLayout.Blocks, "normalised activations", crosscoder.Normalisation is not null);
+        Refuse(FolderLayout.Blocks, "a partition", config.Partitioned);
         Refuse(FolderLayout.Blocks, "an encoder that reads some models only", config.EncoderModels is not null);
         TensorList published = new();
         PublishedTensors.Add(published, "", config, crosscoder.WEnc_LE, crosscoder.BEnc_L, crosscoder.WDec_LE, crosscoder.BDec_E);
@@ -105,13 +117,17 @@ public static class LayoutWriter
         SafetensorsWriter writer = new();
         writer.Add("b_dec", crosscoder.BDec_E, width);
         writer.Add("b_enc", crosscoder.BEnc_L, config.Latents);
-        writer.Add("threshold", thresholds_L, config.Latents);
+        if (!config.LargestPerToken)
+        {
+            writer.Add("threshold", thresholds_L, config.Latents);
+        }
+
         AddRows(writer, "W_dec", crosscoder.WDec_LE, config.Latents, width);
         writer.AddBytes("W_enc", "F32", [width, config.Latents], (long)width * config.Latents * sizeof(float), s => PublishedTensors.WriteTurned(s, crosscoder.WEnc_LE, 0, width));
         writer.Save(Path.Combine(folder, "sae_weights.safetensors"));
-        SaveConfig(Path.Combine(folder, "cfg.json"), new JsonObject
+        JsonObject fields = new()
         {
-            ["architecture"] = "jumprelu",
+            ["architecture"] = config.LargestPerToken ? "topk" : "jumprelu",
             ["d_in"] = width,
             ["d_sae"] = config.Latents,
             ["dtype"] = "float32",
@@ -120,7 +136,14 @@ public static class LayoutWriter
             ["normalize_activations"] = "none",
             ["reshape_activations"] = "none",
             ["metadata"] = new JsonObject { ["k"] = config.K, ["sae_lens_training_version"] = null },
-        });
+        };
+        if (config.LargestPerToken)
+        {
+            fields["k"] = config.K;
+            fields["rescale_acts_by_decoder_norm"] = false;
+        }
+
+        SaveConfig(Path.Combine(folder, "cfg.json"), fields);
     }
 
     static void SaveSparsify(string folder, Crosscoder crosscoder)
@@ -133,8 +156,7 @@ public static class LayoutWriter
         AddRows(writer, "W_dec", crosscoder.WDec_LE, config.Latents, width);
         writer.Save(Path.Combine(folder, "sae.safetensors"));
 
-        // Its loader passes over fields that it does not know: the threshold is there for ours.
-        SaveConfig(Path.Combine(folder, "cfg.json"), new JsonObject
+        JsonObject fields = new()
         {
             ["activation"] = "topk",
             ["expansion_factor"] = Math.Max(1, config.Latents / width),
@@ -145,8 +167,14 @@ public static class LayoutWriter
             ["skip_connection"] = false,
             ["transcode"] = false,
             ["d_in"] = width,
-            ["threshold"] = (double)crosscoder.Threshold,
-        });
+        };
+        if (!config.LargestPerToken)
+        {
+            // Its loader passes over fields that it does not know: this one is there for ours.
+            fields["threshold"] = (double)crosscoder.Threshold;
+        }
+
+        SaveConfig(Path.Combine(folder, "cfg.json"), fields);
     }
 
     /// <summary>Both layouts of SAEs hold one model on raw activations.</summary>

@@ -26,7 +26,7 @@ public static class PublishedCrosscoder
         CrosscoderConfig made = file.Tensors.ContainsKey(prefix + "b_dec") || config.Text("dict_class") == SaeClass ? SaeConfig(file, prefix, config, choices) : Config(file, prefix, config, choices);
         if (made.Kind != CrosscoderKind.L1)
         {
-            made = made with { K = choices.K ?? ReadK(file, prefix, config, made.Latents) };
+            made = made with { K = choices.K ?? ReadK(file, prefix, config, made.Latents), LargestPerToken = PlainTopK(file, config) };
         }
 
         Crosscoder crosscoder = new(made, backend, ReadNormalisation(file, prefix, made));
@@ -107,6 +107,9 @@ public static class PublishedCrosscoder
     public const string ChatOnlyName = "n_b";
 
     const string SaeClass = "BatchTopKSAE";
+
+    /// <summary>What says that <see cref="CrosscoderConfig.LargestPerToken"/> holds, in metadata and configurations; left out where it does not.</summary>
+    public const string LargestPerToken = "largest_per_token";
 
     /// <summary>torch's NaN: the positive one, which .NET's is not.</summary>
     static readonly float NotSet = BitConverter.UInt32BitsToSingle(0x7FC0_0000);
@@ -276,6 +279,9 @@ public static class PublishedCrosscoder
             throw new DiffractException($"{file.FilePath}: the tensors say {field} {got}, the configuration says {said}; the two do not belong together");
         }
     }
+
+    static bool PlainTopK(TensorFile file, JsonFields config)
+        => config.Flag(LargestPerToken) ?? (file is SafetensorsFile safetensors && safetensors.Metadata.TryGetValue(LargestPerToken, out string? said) && said == "true");
 
     static long Scalar(TensorFile file, string name)
         => file.Integers(name) is [long value] ? value : throw new DiffractException($"{file.FilePath}: tensor {name} has {file[name].Elements} values, wanted one");

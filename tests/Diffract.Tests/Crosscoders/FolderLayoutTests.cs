@@ -133,7 +133,8 @@ public sealed class FolderLayoutTests : IDisposable
         writer.Save(Path.Combine(_folder.Path, "model.pt"));
         _folder.File("config.json", """{"activation_dim": 3, "dict_size": 5, "k": 2, "n_a": 1, "n_b": 2}""");
         using Crosscoder crosscoder = CrosscoderFolder.Load(_folder.Path, _backend);
-        Assert.Equal((CrosscoderKind.BatchTopK, CodeNormKind.None, 2, true), (crosscoder.Config.Kind, crosscoder.Config.CodeNorm.Kind, crosscoder.Config.K, crosscoder.ThresholdUnset));
+        Assert.Equal((CrosscoderKind.BatchTopK, CodeNormKind.None, 2, true), (crosscoder.Config.Kind, crosscoder.Config.CodeNorm.Kind, crosscoder.Config.K, crosscoder.Config.LargestPerToken));
+        Assert.False(crosscoder.ThresholdUnset);
 
         // Latent 0 is model 0's, latents 1 and 2 are model 1's; element (m, d, j) of W_enc is 15m + 5d + j + 1, (j, m, d) of W_dec 6j + 3m + d + 1.
         Assert.Equal([1, 6, 11, 0, 0, 0], crosscoder.WEnc_LE.Row(0).ToArray());
@@ -143,6 +144,54 @@ public sealed class FolderLayoutTests : IDisposable
         Assert.Equal([25, 26, 27, 28, 29, 30], crosscoder.WDec_LE.Row(4).ToArray());
         _folder.File("config.json", """{"activation_dim": 3, "dict_size": 5, "k": 2, "n_a": 4, "n_b": 2}""");
         Assert.Contains("n_a = 4 and n_b = 2 do not fit", Refused(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("hub")]
+    [InlineData("local")]
+    public void A_partition_and_thresholds_by_latent_are_kept(string layout)
+    {
+        string folder = Path.Combine(_folder.Path, "a");
+        using Crosscoder saved = new(new CrosscoderConfig(CrosscoderKind.JumpReLU, 5, [3, 3]) { K = 2, BaseOnly = 1, ChatOnly = 2 }, _backend);
+        new CrosscoderInit(1, SameForAllModels: false, Transpose: false).Apply(saved);
+        saved.Threshold_L!.Value.Row(0)[3] = 0.125f;
+        LayoutWriter.Save(LayoutWriter.Layouts[layout], folder, saved);
+        using Crosscoder loaded = CrosscoderFolder.Load(folder, _backend);
+        AssertSame(saved, loaded);
+        Assert.Equal((1, 2), (loaded.Config.BaseOnly, loaded.Config.ChatOnly));
+        Assert.Equal(saved.Threshold_L!.Value.Row(0).ToArray(), loaded.Threshold_L!.Value.Row(0).ToArray());
+        Assert.Contains("a threshold for each latent (JumpReLU)", Assert.Throws<DiffractException>(() => LayoutWriter.Save(FolderLayout.Blocks, folder, loaded)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("hub")]
+    [InlineData("local")]
+    [InlineData("saelens")]
+    [InlineData("sparsify")]
+    public void A_TopK_SAE_keeps_the_largest_of_each_token_in_every_layout_that_holds_it(string layout)
+    {
+        SafetensorsWriter writer = new();
+        writer.Add("encoder.weight", new float[] { 1, 0, 0, 1, 1, 1, 3, 0 }, 4, 2);
+        writer.Add("encoder.bias", new float[4], 4);
+        writer.Add("W_dec", Ramp(8), 4, 2);
+        writer.Add("b_dec", new float[2], 2);
+        string source = Path.Combine(_folder.Path, "source"), output = Path.Combine(_folder.Path, "out");
+        writer.Save(Path.Combine(source, "sae.safetensors"));
+        _folder.File("source/cfg.json", """{"activation": "topk", "num_latents": 4, "d_in": 2, "k": 2}""");
+        LooseExport.Run(source, layout, output, _backend, new SilentProgress());
+        using Crosscoder sae = CrosscoderFolder.Load(output, _backend);
+        Matrix acts_BE = _backend.Matrix(3, 2);
+        _backend.Upload([1, 2, 2, 1, -1, 0.5f], acts_BE);
+        using SparseCode code = sae.NewCode(3);
+        sae.Encode(acts_BE, code);
+
+        // Positive values are 1 2 3 3, 2 1 3 6, and 0.5 of latent 1 alone; of two 3s both stay, and the last token has fewer than k.
+        Assert.Equal([0, 0, 3, 3, 0, 0, 3, 6, 0, 0.5f, 0, 0], GoldenInference.Dense(code, null));
+        Assert.Equal((5, 0.5f), (code.Pairs, code.SmallestScaled));
+        Assert.Equal([0, 2, 4, 5], code.TokenStart.Span<int>()[..4].ToArray());
+        Assert.Equal([2, 3, 2, 3, 1], code.TokenLatent.Span<int>()[..5].ToArray());
+        Assert.Equal([1, 3, 2, 4, 0], code.TokenPairs.Span<int>()[..5].ToArray());
+        acts_BE.Buffer.Dispose();
     }
 
     [Theory]
