@@ -11,16 +11,24 @@ public sealed unsafe class HostBuffer : IBuffer
     /// <summary>A large page of x86-64 and of most arm64 kernels. Large buffers lie on them where the system has some to give: rows far apart then cost no page walks.</summary>
     const nuint LargePage = 2 << 20;
 
+    static long _allocated;
+
     void* _pointer;
     readonly bool _owned;
     readonly object? _owner;
 
     public HostBuffer(ElementType type, long length)
+        : this(type, length, static (address, bytes) => NativeMemory.Clear((void*)address, (nuint)bytes))
+    {
+    }
+
+    /// <summary>Memory that <paramref name="clear"/>(address, bytes) sets to 0: whoever touches it first decides, on a machine with several memories, in which of them it lies.</summary>
+    public HostBuffer(ElementType type, long length, Action<nint, long> clear)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         Type = type;
         Length = length;
-        nuint bytes = (nuint)Math.Max(64, (length * type.Size() + 63) / 64 * 64);
+        nuint bytes = (nuint)Bytes(type, length);
         _pointer = NativeMemory.AlignedAlloc(bytes, bytes >= 2 * LargePage ? LargePage : 64);
         if (bytes >= 2 * LargePage && OperatingSystem.IsLinux())
         {
@@ -28,9 +36,10 @@ public sealed unsafe class HostBuffer : IBuffer
             _ = Advise(_pointer, bytes / LargePage * LargePage, 14);
         }
 
-        NativeMemory.Clear(_pointer, bytes);
+        clear((nint)_pointer, (long)bytes);
         _owned = true;
         GC.AddMemoryPressure((long)bytes);
+        Interlocked.Add(ref _allocated, (long)bytes);
     }
 
     /// <summary>A view of foreign memory; <paramref name="owner"/> is kept alive as long as the view is.</summary>
@@ -41,6 +50,9 @@ public sealed unsafe class HostBuffer : IBuffer
         _pointer = pointer;
         _owner = owner;
     }
+
+    /// <summary>Bytes that all buffers of this process own now.</summary>
+    public static long AllocatedBytes => Interlocked.Read(ref _allocated);
 
     public long Length { get; }
 
@@ -73,7 +85,8 @@ public sealed unsafe class HostBuffer : IBuffer
         if (_owned && _pointer != null)
         {
             NativeMemory.AlignedFree(_pointer);
-            GC.RemoveMemoryPressure(Math.Max(64, (Length * Type.Size() + 63) / 64 * 64));
+            GC.RemoveMemoryPressure(Bytes(Type, Length));
+            Interlocked.Add(ref _allocated, -Bytes(Type, Length));
         }
 
         _pointer = null;
@@ -83,6 +96,8 @@ public sealed unsafe class HostBuffer : IBuffer
     /// <summary>madvise; 14 is MADV_HUGEPAGE.</summary>
     [DllImport("libc", EntryPoint = "madvise")]
     static extern int Advise(void* address, nuint length, int advice);
+
+    static long Bytes(ElementType type, long length) => Math.Max(64, checked(length * type.Size() + 63) / 64 * 64);
 
     T* Typed<T>(ElementType wanted)
         where T : unmanaged

@@ -4,22 +4,28 @@ using System.Runtime.InteropServices;
 namespace Diffract.Cpu.Threads;
 
 /// <summary>
-/// A fixed set of threads that share out numbered tasks: the caller works too. Tasks are claimed one by one, so which thread does which task
-/// varies; results must not depend on it. Nothing is allocated per call. One caller at a time; a task that calls <see cref="Run"/> again runs
-/// the inner tasks itself.
+/// A fixed set of threads that share out numbered tasks: the caller works too. Worker w of n owns the w-th of n equal stretches of the tasks, the same ones in every call of as many tasks, and begins
+/// with them; when they are done it takes tasks from the far ends of the others' stretches. Which thread does a task therefore varies a little; results must not depend on it.
+/// Nothing is allocated per call. One caller at a time; a task that calls <see cref="Run"/> again runs the inner tasks itself.
 /// </summary>
 public sealed unsafe class WorkerPool : IDisposable
 {
     const int Open = 1 << 30;
 
+    /// <summary>Longs of two cache lines: processors fetch lines in pairs.</summary>
+    const int Padding = 16;
+
     readonly object _bed = new();
     readonly object _callers = new();
     readonly Thread[] _workers;
+
+    /// <summary>What is left of each worker's stretch: first task in the lower half, the one behind the last in the upper half.</summary>
+    readonly long[] _left;
     readonly int _spins;
     Lines _lines;
     delegate*<void*, int, int, void> _body;
     void* _state;
-    int _tasks;
+    bool _help;
     int _sleepers;
     ExceptionDispatchInfo? _failure;
     volatile bool _stop;
@@ -37,6 +43,7 @@ public sealed unsafe class WorkerPool : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         Threads = threads;
+        _left = new long[(threads + 1) * Padding];
         // Spinning on a processor that somebody else needs costs more than waking up.
         _spins = threads <= Available ? 1500 : 20;
         _workers = new Thread[threads - 1];
@@ -72,7 +79,22 @@ public sealed unsafe class WorkerPool : IDisposable
 
         lock (_callers)
         {
-            Share(tasks, body, state);
+            Share(tasks, body, state, help: true);
+        }
+    }
+
+    /// <summary>One task for each worker, which does its own and no other: for what has to be done by the owner, as the first touch of memory.</summary>
+    public void RunEach(delegate*<void*, int, int, void> body, void* state)
+    {
+        if (Threads == 1 || _insideTask)
+        {
+            Run(Threads, body, state);
+            return;
+        }
+
+        lock (_callers)
+        {
+            Share(Threads, body, state, help: false);
         }
     }
 
@@ -91,14 +113,18 @@ public sealed unsafe class WorkerPool : IDisposable
         }
     }
 
-    void Share(int tasks, delegate*<void*, int, int, void> body, void* state)
+    void Share(int tasks, delegate*<void*, int, int, void> body, void* state, bool help)
     {
         ObjectDisposedException.ThrowIf(_stop, this);
         _body = body;
         _state = state;
-        _tasks = tasks;
+        _help = help;
         _failure = null;
-        _lines.Next = 0;
+        for (int w = 0; w < Threads; w++)
+        {
+            Left(w) = (uint)((long)tasks * w / Threads) | (long)tasks * (w + 1) / Threads << 32;
+        }
+
         Interlocked.Exchange(ref _lines.Gate, Open);
         Interlocked.Increment(ref _lines.Epoch);
         if (Volatile.Read(ref _sleepers) > 0)
@@ -113,9 +139,17 @@ public sealed unsafe class WorkerPool : IDisposable
         Drain(0);
         _insideTask = false;
 
+        SpinWait wait = default;
+        for (int w = 1; w < Threads && !help; w++)
+        {
+            while ((int)Volatile.Read(ref Left(w)) == w)
+            {
+                wait.SpinOnce(sleep1Threshold: -1);
+            }
+        }
+
         // No worker may join any more; those inside finish the task that they hold.
         Interlocked.Add(ref _lines.Gate, -Open);
-        SpinWait wait = default;
         while (Volatile.Read(ref _lines.Gate) != 0)
         {
             wait.SpinOnce(sleep1Threshold: -1);
@@ -129,15 +163,69 @@ public sealed unsafe class WorkerPool : IDisposable
         try
         {
             int task;
-            while ((task = Interlocked.Increment(ref _lines.Next) - 1) < _tasks)
+            while ((task = First(worker)) >= 0)
             {
                 _body(_state, task, worker);
+            }
+
+            for (int other = 1; other < Threads && _help; other++)
+            {
+                int owner = (worker + other) % Threads;
+                while ((task = Last(owner)) >= 0)
+                {
+                    _body(_state, task, worker);
+                }
             }
         }
         catch (Exception failure)
         {
             Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(failure), null);
-            Interlocked.Exchange(ref _lines.Next, int.MaxValue / 2);
+            for (int w = 0; w < Threads; w++)
+            {
+                Interlocked.Exchange(ref Left(w), 0);
+            }
+        }
+    }
+
+    ref long Left(int worker) => ref _left[(worker + 1) * Padding];
+
+    /// <summary>The next task of a worker's own stretch; -1 when there is none.</summary>
+    int First(int worker)
+    {
+        ref long left = ref Left(worker);
+        while (true)
+        {
+            long seen = Volatile.Read(ref left);
+            int first = (int)seen, end = (int)(seen >> 32);
+            if (first >= end)
+            {
+                return -1;
+            }
+
+            if (Interlocked.CompareExchange(ref left, seen + 1, seen) == seen)
+            {
+                return first;
+            }
+        }
+    }
+
+    /// <summary>The last task of somebody else's stretch; -1 when there is none.</summary>
+    int Last(int owner)
+    {
+        ref long left = ref Left(owner);
+        while (true)
+        {
+            long seen = Volatile.Read(ref left);
+            int first = (int)seen, end = (int)(seen >> 32);
+            if (first >= end)
+            {
+                return -1;
+            }
+
+            if (Interlocked.CompareExchange(ref left, seen - (1L << 32), seen) == seen)
+            {
+                return end - 1;
+            }
         }
     }
 
@@ -207,17 +295,14 @@ public sealed unsafe class WorkerPool : IDisposable
     }
 
     /// <summary>The words that all threads write, each on a cache line of its own.</summary>
-    [StructLayout(LayoutKind.Explicit, Size = 512)]
+    [StructLayout(LayoutKind.Explicit, Size = 384)]
     struct Lines
     {
-        [FieldOffset(128)]
-        public int Next;
-
         /// <summary>Open, plus the number of workers inside.</summary>
-        [FieldOffset(256)]
+        [FieldOffset(128)]
         public int Gate;
 
-        [FieldOffset(384)]
+        [FieldOffset(256)]
         public int Epoch;
     }
 }
