@@ -54,6 +54,8 @@ static class SparseHalfBench
             ("CodeGradient", () => kernels.CodeGradient(sharded, grad_BE, p.WDec_LE, p.Scale_L, 0)),
             ("GradientSquares", () => kernels.GradientSquares([new LatentTerm(sharded, grad_BE)], acts_BE, p)),
             ("UpdateLatents", () => kernels.UpdateLatents([new LatentTerm(sharded, grad_BE)], acts_BE, p, AdamStep.At(100, 1e-9, 0.5))),
+            ("GradientSquares with code gradients, kept", () => kernels.GradientSquares([new LatentTerm(sharded, grad_BE, 0)], acts_BE, p, keep: true)),
+            ("UpdateLatents from kept ones", () => kernels.UpdateLatents([new LatentTerm(sharded, grad_BE)], acts_BE, p, AdamStep.At(100, 1e-9, 0.5))),
             ("Decode, one shard", () => kernels.Decode(whole, p.WDec_LE, bias_E, recon_BE)),
             ("six streams in place", () => ceiling.Measure()),
         ];

@@ -135,10 +135,10 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
         Add(nameof(Affine), start);
     }
 
-    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
+    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, bool keep = false)
     {
         long start = Stopwatch.GetTimestamp();
-        double result = _kernels.GradientSquares(terms, acts_BE, parameters);
+        double result = _kernels.GradientSquares(terms, acts_BE, parameters, keep);
         Add(nameof(GradientSquares), start);
         return result;
     }

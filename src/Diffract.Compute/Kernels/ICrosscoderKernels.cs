@@ -98,7 +98,13 @@ public interface ICrosscoderKernels
     /// <summary>
     /// Sum of squares of all gradients of wEnc, wDec and bEnc that <see cref="UpdateLatents"/> would apply before clipping, masks and projection included. Zero-gradient rows add nothing.
     /// </summary>
-    double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters);
+    /// <param name="terms">Sources of the gradients.</param>
+    /// <param name="acts_BE">[B, E].</param>
+    /// <param name="parameters">The latents.</param>
+    /// <param name="keep">
+    /// The next <see cref="UpdateLatents"/> will be given the same terms with nothing changed: what was summed for this may be used for that. Results are the same either way.
+    /// </param>
+    double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, bool keep = false);
 
     /// <summary>
     /// One visit per latent j. Gradients: gDec_j = Σ_terms Σ_b f_bj grad_b + Σ_m pull_jm · d_jm/‖d_jm‖ (0 at norm 0), gEnc_j = Σ_terms Σ_b γ_bj acts_b, gBias_j = Σ_terms Σ_b γ_bj;
@@ -175,7 +181,12 @@ public readonly record struct LatentParameters(
     Matrix Norms_LM, Matrix Scale_L, int[] ModelOffsets, CodeNorm CodeNorm, Matrix? Pull_LM, LatentMasks? Masks = null, bool UnitDecoder = false);
 
 /// <summary>One source of gradients for the latents: a code with its gradient, and dLoss/dRecon of the reconstruction it decodes into.</summary>
-public readonly record struct LatentTerm(SparseCode Code, Matrix Grad_BE);
+/// <param name="Code">The code.</param>
+/// <param name="Grad_BE">dLoss/dRecon.</param>
+/// <param name="Penalty">
+/// Null: <see cref="SparseCode.PairGradient"/> has been written. Otherwise the op that is given the term writes it first, as <see cref="ICrosscoderKernels.CodeGradient"/> does with this penalty, in the same visit.
+/// </param>
+public readonly record struct LatentTerm(SparseCode Code, Matrix Grad_BE, float? Penalty = null);
 
 /// <summary>The gradients' source where the code is a matrix: f and dLoss/df [B, L], the sums of the latter over the batch [1, L], and dLoss/dRecon [B, E].</summary>
 public readonly record struct DenseTerm(Matrix Code_BL, Matrix CodeGrad_BL, Matrix BiasGrad_L, Matrix Grad_BE);

@@ -6,8 +6,9 @@ namespace Diffract.Compute.Reference;
 /// <summary>Weight gradients, Adam and decoder norms.</summary>
 public sealed partial class ReferenceCrosscoderKernels
 {
-    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
+    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, bool keep = false)
     {
+        CodeGradients(terms, parameters);
         LatentGradient g = new(acts_BE.Columns);
         int latents = parameters.WEnc_LE.Rows, size = terms.Length == 0 ? VirtualShards.Size(latents) : terms[0].Code.ShardSize;
         double[] sums = new double[Shards(latents, size)];
@@ -22,6 +23,7 @@ public sealed partial class ReferenceCrosscoderKernels
 
     public void UpdateLatents(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)
     {
+        CodeGradients(terms, parameters);
         LatentGradient g = new(acts_BE.Columns);
         for (int j = 0; j < parameters.WEnc_LE.Rows; j++)
         {
@@ -111,6 +113,18 @@ public sealed partial class ReferenceCrosscoderKernels
             for (int e = 0; e < d.Length; e++)
             {
                 d[e] = (float)(d[e] / length);
+            }
+        }
+    }
+
+    /// <summary>The code gradients that the terms leave to the op.</summary>
+    void CodeGradients(ReadOnlySpan<LatentTerm> terms, in LatentParameters parameters)
+    {
+        foreach (LatentTerm term in terms)
+        {
+            if (term.Penalty is { } penalty)
+            {
+                CodeGradient(term.Code, term.Grad_BE, parameters.WDec_LE, parameters.Scale_L, penalty);
             }
         }
     }

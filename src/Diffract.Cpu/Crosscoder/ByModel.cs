@@ -81,16 +81,16 @@ sealed unsafe class ByModel(EncodeSelect encode, CodeOrders orders) : IDisposabl
         }
     }
 
-    /// <summary>sum += Σ_i values[i] · table[rows[i]] over the columns of the models in which pair i is active.</summary>
-    public static void Add(int count, int* rows, float* values, int* active, float* table, nint stride, int* offsets, int models, float* sum)
+    /// <summary>sum += Σ_i values[i] · table[rows[i]] over the columns of the models in which pair i is active, of the columns from <paramref name="from"/> on that <paramref name="sum"/> stands for.</summary>
+    public static void Add(int count, int* rows, float* values, int* active, float* table, nint stride, int* offsets, int models, int from, int columns, float* sum)
     {
         int* someRows = stackalloc int[Piece];
         float* someValues = stackalloc float[Piece];
         for (int m = 0; m < models; m++)
         {
-            int first = offsets[m], width = offsets[m + 1] - first;
+            int first = Math.Max(offsets[m], from), width = Math.Min(offsets[m + 1], from + columns) - first;
             int some = 0;
-            for (int i = 0; i < count; i++)
+            for (int i = 0; i < count && width > 0; i++)
             {
                 if ((active[i] >> m & 1) != 0)
                 {
@@ -100,7 +100,7 @@ sealed unsafe class ByModel(EncodeSelect encode, CodeOrders orders) : IDisposabl
 
                 if (some == Piece || (i == count - 1 && some > 0))
                 {
-                    RowSums.Add(some, someRows, someValues, table + first, stride, width, sum + first);
+                    RowSums.Add(some, someRows, someValues, table + first, stride, width, sum + first - from);
                     some = 0;
                 }
             }

@@ -178,15 +178,17 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _residuals.Affine(source_BE, before_E, factor_E, after_E, target_BE);
     }
 
-    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
+    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, bool keep = false)
     {
         CheckTerms("GradientSquares", terms, acts_BE, parameters);
-        return _update.GradientSquares(terms, acts_BE, parameters);
+        DecoupledGradients(terms, parameters);
+        return _update.GradientSquares(terms, acts_BE, parameters, keep);
     }
 
     public void UpdateLatents(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, in AdamStep adam)
     {
         CheckTerms("UpdateLatents", terms, acts_BE, parameters);
+        DecoupledGradients(terms, parameters);
         _update.Update(terms, acts_BE, parameters, adam);
     }
 
@@ -253,6 +255,18 @@ public sealed class CpuCrosscoderKernels : ICrosscoderKernels, IDisposable
         _jump.Dispose();
         _byModel.Dispose();
         _gamma.Dispose();
+    }
+
+    /// <summary>Code gradients that are left to an op, of codes for which the visit of the latents does not sum them.</summary>
+    void DecoupledGradients(ReadOnlySpan<LatentTerm> terms, in LatentParameters parameters)
+    {
+        foreach (LatentTerm term in terms)
+        {
+            if (term.Penalty is { } penalty && term.Code.ModelOffsets is not null)
+            {
+                CodeGradient(term.Code, term.Grad_BE, parameters.WDec_LE, parameters.Scale_L, penalty);
+            }
+        }
     }
 
     static void CheckEncoder(string operation, Matrix acts_BE, Matrix wEnc_LE, Matrix bEnc_L, Matrix scale_L)

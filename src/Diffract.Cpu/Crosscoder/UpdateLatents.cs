@@ -5,24 +5,28 @@ using Diffract.Cpu.Threads;
 namespace Diffract.Cpu.Crosscoder;
 
 /// <summary>
-/// One visit per latent: both weight gradients are summed in the first-level cache from the rows of its active tokens and used at once, so that no gradient matrix exists.
-/// The clip norm needs all gradients before the first update: it sums them once more, which costs less than to keep them.
+/// One visit per latent: its code gradients, both weight gradients, then Adam and the norms while all of it is in the first-level cache; no gradient matrix exists.
+/// The clip norm needs all gradients before the first update. It takes a visit of its own, which keeps the gradients of the latents with the most pairs, as many as a batch has tokens; those of the
+/// others are summed once more, which costs less than to keep them.
 /// </summary>
 sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
 {
     const int LatentsPerTask = 16;
 
-    HostBuffer _rows = new(ElementType.Float32, 16);
     HostBuffer _squares = new(ElementType.Float64, 16);
 
     public void Dispose()
     {
-        _rows.Dispose();
         _squares.Dispose();
+        _rows.Dispose();
+        _kept.Dispose();
+        _slots.Dispose();
+        _biases.Dispose();
+        _hot.Dispose();
     }
 
     /// <summary>Σ of the squares of all gradients, in double: by virtual shard in the order of its latents, the shards by their tree.</summary>
-    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters)
+    public double GradientSquares(ReadOnlySpan<LatentTerm> terms, Matrix acts_BE, in LatentParameters parameters, bool keep)
     {
         int latents = parameters.WEnc_LE.Rows;
         Scratch.Grow(ref _squares, latents);
@@ -31,8 +35,11 @@ sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
         fixed (int* offsets = parameters.ModelOffsets)
         {
             Job job = Prepare(terms, pointers, acts_BE, parameters, offsets);
+            Assign(&job, keep ? acts_BE.Rows : 0);
             job.Squares = _squares.Doubles;
+            SumHot(&job);
             pool.Run((latents + LatentsPerTask - 1) / LatentsPerTask, &Square, &job);
+            Remember(terms, acts_BE, keep);
         }
 
         return VirtualShards.Sum(new ReadOnlySpan<double>(_squares.Doubles, latents), terms.Length == 0 ? VirtualShards.Size(latents) : terms[0].Code.ShardSize);
@@ -44,8 +51,22 @@ sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
         fixed (int* offsets = parameters.ModelOffsets)
         {
             Job job = Prepare(terms, pointers, acts_BE, parameters, offsets);
+            if (Remembers(terms, acts_BE))
+            {
+                job.Ready = true;
+                job.Kept = _kept.Floats;
+                job.Slots = _slots.Ints;
+                job.Biases = _biases.Doubles;
+            }
+            else
+            {
+                Assign(&job, 0);
+                SumHot(&job);
+            }
+
             job.Adam = new Adam(adam);
             pool.Run((job.Latents + LatentsPerTask - 1) / LatentsPerTask, &Move, &job);
+            Forget();
         }
     }
 
@@ -77,6 +98,8 @@ sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
                 Active = code.ModelOffsets is null ? null : code.PairModels!.Ints,
                 Grad = terms[i].Grad_BE.Floats,
                 GradStride = terms[i].Grad_BE.Stride,
+                Fresh = terms[i].Penalty is not null && code.ModelOffsets is null,
+                Penalty = terms[i].Penalty ?? 0,
             };
         }
 
@@ -112,29 +135,25 @@ sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
     static void Square(void* state, int task, int worker)
     {
         Job* job = (Job*)state;
-        float* gDec = job->Rows + (nint)worker * 2 * job->Padded;
-        float* gEnc = gDec + job->Padded;
         int end = Math.Min(job->Latents, (task + 1) * LatentsPerTask);
         for (int j = task * LatentsPerTask; j < end; j++)
         {
-            bool any = Gradients(job, j, gDec, gEnc, out double gBias);
-            job->Squares[j] = any ? RowSums.Squares(gDec, job->Width) + RowSums.Squares(gEnc, job->Width) + gBias * gBias : 0;
+            Gradient g = Sum(job, j, worker);
+            job->Squares[j] = g.Dec == null ? 0 : RowSums.Squares(g.Dec, job->Width) + RowSums.Squares(g.Enc, job->Width) + g.Bias * g.Bias;
         }
     }
 
     static void Move(void* state, int task, int worker)
     {
         Job* job = (Job*)state;
-        float* gDec = job->Rows + (nint)worker * 2 * job->Padded;
-        float* gEnc = gDec + job->Padded;
         int end = Math.Min(job->Latents, (task + 1) * LatentsPerTask);
         for (int j = task * LatentsPerTask; j < end; j++)
         {
-            bool any = Gradients(job, j, gDec, gEnc, out double gBias);
-            job->Adam.Row(job->Enc.At(j), any ? gEnc : null, job->EncM.At(j), job->EncV.At(j), job->Width);
-            job->Adam.Row(job->Dec.At(j), any ? gDec : null, job->DecM.At(j), job->DecV.At(j), job->Width);
+            Gradient g = Sum(job, j, worker);
+            job->Adam.Row(job->Enc.At(j), g.Enc, job->EncM.At(j), job->EncV.At(j), job->Width);
+            job->Adam.Row(job->Dec.At(j), g.Dec, job->DecM.At(j), job->DecV.At(j), job->Width);
             job->Shape.Renormalise(job->Dec.At(j));
-            job->Adam.Single(job->Bias.Pointer + j, (float)gBias, job->BiasM.Pointer + j, job->BiasV.Pointer + j);
+            job->Adam.Single(job->Bias.Pointer + j, (float)g.Bias, job->BiasM.Pointer + j, job->BiasV.Pointer + j);
             Measure(job, j);
         }
     }
@@ -163,52 +182,6 @@ sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
         }
 
         job->Scale.Pointer[j] = (float)job->CodeNorm.Scale(sum, squares);
-    }
-
-    /// <summary>The gradients of latent j, all terms; false when they are zero throughout and were not written.</summary>
-    static bool Gradients(Job* job, int j, float* gDec, float* gEnc, out double gBias)
-    {
-        gBias = 0;
-        int pairs = 0;
-        for (int t = 0; t < job->TermCount; t++)
-        {
-            pairs += job->Terms[t].Start[j + 1] - job->Terms[t].Start[j];
-        }
-
-        if (pairs == 0 && !Pulled(job, j))
-        {
-            return false;
-        }
-
-        new Span<float>(gDec, job->Width).Clear();
-        new Span<float>(gEnc, job->Width).Clear();
-        for (int t = 0; t < job->TermCount; t++)
-        {
-            Term* term = job->Terms + t;
-            int first = term->Start[j], count = term->Start[j + 1] - first;
-            if (count > 0)
-            {
-                if (term->Active == null)
-                {
-                    RowSums.Add(count, term->Token + first, term->Value + first, term->Grad, term->GradStride, job->Width, gDec);
-                }
-                else
-                {
-                    ByModel.Add(count, term->Token + first, term->Value + first, term->Active + first, term->Grad, term->GradStride, job->Offsets, job->Models, gDec);
-                }
-
-                RowSums.Add(count, term->Token + first, term->Gradient + first, job->Acts, job->ActsStride, job->Width, gEnc);
-                for (int i = first; i < first + count; i++)
-                {
-                    gBias += term->Gradient[i];
-                }
-            }
-        }
-
-        Pull(job, j, gDec);
-        job->Shape.Decoder(j, job->Dec.At(j), gDec);
-        job->Shape.Encoder(j, gEnc);
-        return true;
     }
 
     static bool Pulled(Job* job, int j)
@@ -269,6 +242,8 @@ sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
         public int* Active;
         public float* Grad;
         public nint GradStride;
+        public bool Fresh;
+        public float Penalty;
     }
 
     struct Job
@@ -281,6 +256,13 @@ sealed unsafe partial class UpdateLatents(WorkerPool pool) : IDisposable
         public int Width;
         public int Padded;
         public float* Rows;
+        public float* Kept;
+        public int* Slots;
+        public double* Biases;
+        public int* Hot;
+        public int HotCount;
+        public int Parts;
+        public bool Ready;
         public int* Offsets;
         public int Models;
         public CodeNorm CodeNorm;

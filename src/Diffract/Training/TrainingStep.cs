@@ -98,8 +98,7 @@ public sealed partial class TrainingStep : IDisposable
             }
         }
 
-        _kernels.CodeGradient(_code, _grad_BE, c.WDec_LE, c.Scale_L, 0);
-        _terms[0] = new LatentTerm(_code, _grad_BE);
+        _terms[0] = Term(_code, _grad_BE, 0);
         (double norm, double rate) = Update(input_BE, _terms.AsSpan(0, anyDead ? 2 : 1));
         _state.Density = Density(_code.Pairs, acts_BE.Rows);
         return new StepRecord(_state.Step, loss, l2, mse, double.NaN, aux, c.Threshold, _state.Firing.Dead.Length, k, norm, rate, (double)_code.Pairs / acts_BE.Rows)
@@ -142,8 +141,7 @@ public sealed partial class TrainingStep : IDisposable
         _kernels.SelectDead(input_BE, c.WEnc_LE, c.BEnc_L, c.Scale_L, dead, Math.Min(_config.AuxPerToken, dead.Length), _auxCode!);
         _kernels.Decode(_auxCode!, c.WDec_LE, null, recon_BE);
         (double squared, double denominator) = _kernels.AuxResidual(residual_BE, recon_BE, _config.AuxAlpha, grad_BE);
-        _kernels.CodeGradient(_auxCode!, grad_BE, c.WDec_LE, c.Scale_L, 0);
-        _terms[1] = new LatentTerm(_auxCode!, grad_BE);
+        _terms[1] = Term(_auxCode!, grad_BE, 0);
         return denominator > 0 ? squared / denominator : 0;
     }
 
@@ -157,8 +155,7 @@ public sealed partial class TrainingStep : IDisposable
         StepRecord record = L1Record(sums, _code.Pairs, acts_BE);
         _state.Firing.Observe(_code);
         _resampling?.Observe(_code);
-        _kernels.CodeGradient(_code, _grad_BE, c.WDec_LE, c.Scale_L, Penalty(acts_BE));
-        _terms[0] = new LatentTerm(_code, _grad_BE);
+        _terms[0] = Term(_code, _grad_BE, Penalty(acts_BE));
         (double norm, double rate) = Update(acts_BE, _terms.AsSpan(0, 1));
         return record with { GradNorm = norm, LearningRate = rate, Dead = _state.Firing.Dead.Length };
     }
@@ -227,7 +224,19 @@ public sealed partial class TrainingStep : IDisposable
         }
     }
 
-    (double Norm, double Rate) Update(Matrix acts_BE, ReadOnlySpan<LatentTerm> terms)
+    /// <summary>A source of gradients. Its code gradients are summed when the latents are visited; at once where they are wanted before.</summary>
+    LatentTerm Term(SparseCode code, Matrix grad_BE, float penalty)
+    {
+        if (_centred_BE is null)
+        {
+            return new LatentTerm(code, grad_BE, penalty);
+        }
+
+        _kernels.CodeGradient(code, grad_BE, _crosscoder.WDec_LE, _crosscoder.Scale_L, penalty);
+        return new LatentTerm(code, grad_BE);
+    }
+
+    (double Norm, double Rate) Update(Matrix acts_BE, Span<LatentTerm> terms)
     {
         _kernels.ColumnSums(_grad_BE, _biasGrad_E);
         if (_centred_BE is not null)
@@ -235,9 +244,16 @@ public sealed partial class TrainingStep : IDisposable
             _kernels.CentreGradient(terms, _crosscoder.WEnc_LE, _biasGrad_E);
         }
 
-        double norm = _config.Clip is null
-            ? double.NaN
-            : Math.Sqrt(_kernels.GradientSquares(terms, acts_BE, _parameters) + _kernels.SumOfSquares(_biasGrad_E) + ThresholdSquares());
+        double norm = double.NaN;
+        if (_config.Clip is not null)
+        {
+            norm = Math.Sqrt(_kernels.GradientSquares(terms, acts_BE, _parameters, keep: true) + _kernels.SumOfSquares(_biasGrad_E) + ThresholdSquares());
+            foreach (ref LatentTerm term in terms)
+            {
+                term = term with { Penalty = null };
+            }
+        }
+
         (AdamStep adam, double rate) = Adam(norm);
         _kernels.UpdateLatents(terms, acts_BE, _parameters, adam);
         _kernels.UpdateDense(_crosscoder.BDec_E, _biasGrad_E, _state.DecBiasM_E, _state.DecBiasV_E, adam);
