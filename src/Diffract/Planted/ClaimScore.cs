@@ -1,7 +1,7 @@
 namespace Diffract.Planted;
 
 /// <summary>What one rule's claims are worth among the latents of one range of rates.</summary>
-/// <param name="Claimed">Learned latents that it claims; each counts at the rate of its true latent, or at its own where it has none.</param>
+/// <param name="Claimed">Learned latents that it claims; each counts at the rate of the true latent it is assigned to, or at its own where there is none.</param>
 /// <param name="Right">Those assigned to a true latent of the class claimed: also the true latents that are found.</param>
 /// <param name="Truths">True latents of that class.</param>
 public readonly record struct ClaimScore(int Claimed, int Right, int Truths)

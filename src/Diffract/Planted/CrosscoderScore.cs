@@ -5,7 +5,7 @@ namespace Diffract.Planted;
 /// <summary>A crosscoder against the truth: every learned latent with its match, and what follows for every rule.</summary>
 public sealed class CrosscoderScore
 {
-    /// <summary>A claimed latent beside the assigned one, of the right class.</summary>
+    /// <summary>A claimed latent beside the assigned one, or a part of it, of the right class.</summary>
     public const string Duplicate = "duplicate";
 
     /// <summary>A claimed latent that resembles no true one.</summary>
@@ -78,5 +78,5 @@ public sealed class CrosscoderScore
             : _truth[latent.Match.Truth].Class is TruthClass kind && kind == Claims.Claimed(rule) && !latent.Match.Assigned ? Duplicate
             : TruthClasses.Name(kind);
 
-    double RateOf(LearnedLatent latent) => latent.Match.Truth < 0 ? latent.Rate : _truth[latent.Match.Truth].Rate;
+    double RateOf(LearnedLatent latent) => latent.Match.Assigned ? _truth[latent.Match.Truth].Rate : latent.Rate;
 }

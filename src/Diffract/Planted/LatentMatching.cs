@@ -5,7 +5,8 @@ namespace Diffract.Planted;
 
 /// <summary>
 /// Which learned latent is which true one. Two resemble each other by the cosine of their decoder rows, both models end to end, times the cosine of their codes over the held-out tokens, Σ f·a / √(Σ f² Σ a²);
-/// they fit when each of the two is large enough. Each true latent gets at most one learned one, and the other way round, so that the sum of resemblances is largest.
+/// they fit when each of the two is large enough. Each true latent gets at most one learned one, and the other way round, so that the sum of resemblances is largest. A learned latent that is left over stands
+/// for the true one it resembles most of those it fits; failing that, for the one nearest in direction of those whose tokens it fires on: it is then a part of that one.
 /// </summary>
 public sealed class LatentMatching
 {
@@ -17,10 +18,13 @@ public sealed class LatentMatching
     /// <summary>Least cosine of the codes that fit.</summary>
     public const double LeastCoactivation = 0.5;
 
+    /// <summary>Least share of Σ f² on the tokens of a true latent that makes a learned one a part of it.</summary>
+    public const double LeastContained = 0.5;
+
     readonly double[] _cosine_NL;
     readonly double[] _coactivation_NL;
 
-    LatentMatching(int truths, int learned, double[] cosine, double[] coactivation)
+    LatentMatching(int truths, int learned, double[] cosine, double[] coactivation, double[] contained)
     {
         (Truths, Learned, _cosine_NL, _coactivation_NL) = (truths, learned, cosine, coactivation);
         double[] values = new double[cosine.Length];
@@ -35,12 +39,9 @@ public sealed class LatentMatching
         {
             int best = Array.IndexOf(LearnedOf, j);
             bool assigned = best >= 0;
-            for (int i = 0; i < truths && !assigned; i++)
+            if (!assigned && (best = Largest(j, at => values[at])) < 0)
             {
-                if (values[(i * learned) + j] > 0 && (best < 0 || values[(i * learned) + j] > values[(best * learned) + j]))
-                {
-                    best = i;
-                }
+                best = Largest(j, at => cosine[at] >= LeastCosine && contained[at] >= LeastContained ? cosine[at] : 0);
             }
 
             OfLearned[j] = best < 0 ? new LatentMatch(-1, false, 0, 0) : new LatentMatch(best, assigned, Cosine(best, j), Coactivation(best, j));
@@ -63,8 +64,8 @@ public sealed class LatentMatching
 
     public double Coactivation(int truth, int learned) => _coactivation_NL[(truth * Learned) + learned];
 
-    /// <summary>Matches from both tables of cosines, [N, L] row-major.</summary>
-    public static LatentMatching Of(int truths, int learned, double[] cosine_NL, double[] coactivation_NL) => new(truths, learned, cosine_NL, coactivation_NL);
+    /// <summary>Matches from tables [N, L], row-major: both cosines, and the share of each learned latent's Σ f² on each true latent's tokens.</summary>
+    public static LatentMatching Of(int truths, int learned, double[] cosine_NL, double[] coactivation_NL, double[] contained_NL) => new(truths, learned, cosine_NL, coactivation_NL, contained_NL);
 
     /// <param name="directions_NE">True decoder rows.</param>
     /// <param name="wDec_LE">[L, E] learned ones.</param>
@@ -73,7 +74,24 @@ public sealed class LatentMatching
     public static LatentMatching Of(ReadOnlySpan<float> directions_NE, Matrix wDec_LE, LatentActivations truth, LatentActivations learned)
     {
         int truths = directions_NE.Length / wDec_LE.Columns;
-        return new LatentMatching(truths, wDec_LE.Rows, Cosines(directions_NE, wDec_LE), Coactivations(truth, learned));
+        (double[] coactivation, double[] contained) = Coactivations(truth, learned);
+        return new LatentMatching(truths, wDec_LE.Rows, Cosines(directions_NE, wDec_LE), coactivation, contained);
+    }
+
+    /// <summary>The true latent with the largest value in a learned one's column, -1 where none is above 0.</summary>
+    int Largest(int learned, Func<int, double> value)
+    {
+        int best = -1;
+        for (int i = 0; i < Truths; i++)
+        {
+            double here = value((i * Learned) + learned);
+            if (here > 0 && (best < 0 || here > value((best * Learned) + learned)))
+            {
+                best = i;
+            }
+        }
+
+        return best;
     }
 
     static double[] Cosines(ReadOnlySpan<float> directions_NE, Matrix wDec_LE)
@@ -95,9 +113,9 @@ public sealed class LatentMatching
         return cosine;
     }
 
-    static double[] Coactivations(LatentActivations truth, LatentActivations learned)
+    static (double[] Coactivation, double[] Contained) Coactivations(LatentActivations truth, LatentActivations learned)
     {
-        double[] sums = new double[truth.Latents * learned.Latents], ofTruth = new double[truth.Latents], ofLearned = new double[learned.Latents];
+        double[] sums = new double[truth.Latents * learned.Latents], contained = new double[sums.Length], ofTruth = new double[truth.Latents], ofLearned = new double[learned.Latents];
         foreach (int document in truth.DocumentNumbers)
         {
             using IEnumerator<TokenEntry> codes = learned.OfDocument(document).GetEnumerator();
@@ -123,6 +141,7 @@ public sealed class LatentMatching
                 foreach (TokenEntry other in here)
                 {
                     sums[(code.Latent * learned.Latents) + other.Latent] += (double)code.Value * other.Value;
+                    contained[(code.Latent * learned.Latents) + other.Latent] += (double)other.Value * other.Value;
                 }
             }
 
@@ -136,8 +155,9 @@ public sealed class LatentMatching
         {
             double product = Math.Sqrt(ofTruth[i / learned.Latents] * ofLearned[i % learned.Latents]);
             sums[i] = product > 0 ? sums[i] / product : 0;
+            contained[i] = ofLearned[i % learned.Latents] is > 0 and double all ? contained[i] / all : 0;
         }
 
-        return sums;
+        return (sums, contained);
     }
 }

@@ -88,6 +88,7 @@ public static class ScoreStage
             ["deadShare"] = Number(score.Facts.DeadShare),
             ["leastCosine"] = LatentMatching.LeastCosine,
             ["leastCoactivation"] = LatentMatching.LeastCoactivation,
+            ["leastContained"] = LatentMatching.LeastContained,
             ["matched"] = new JsonObject(TruthClasses.All.Select(c =>
             {
                 (int matched, int all) = score.Matched(c, RateBin.Everything);
@@ -105,11 +106,11 @@ public static class ScoreStage
     /// <summary>A row a learned latent.</summary>
     static string ToCsv(CrosscoderScore score)
     {
-        StringBuilder text = new("latent,truth,class,truth_rate,assigned,cosine,coactivation,rate,dead,delta_norm,count_active,nu_error,nu_reconstruction,base_nu_error,base_nu_reconstruction,claims\n");
+        StringBuilder text = new("latent,truth,class,truth_rate,assigned,part,cosine,coactivation,rate,dead,delta_norm,count_active,nu_error,nu_reconstruction,base_nu_error,base_nu_reconstruction,claims\n");
         foreach (LearnedLatent l in score.Learned)
         {
             TruthLatent? truth = l.Match.Truth < 0 ? null : score.Truth[l.Match.Truth];
-            text.Append(CultureInfo.InvariantCulture, $"{l.Latent},{l.Match.Truth},{(truth is null ? "" : TruthClasses.Name(truth.Class))},{truth?.Rate},{l.Match.Assigned},");
+            text.Append(CultureInfo.InvariantCulture, $"{l.Latent},{l.Match.Truth},{(truth is null ? "" : TruthClasses.Name(truth.Class))},{truth?.Rate},{l.Match.Assigned},{l.Match.Part},");
             text.AppendJoin(',', new[] { l.Match.Cosine, l.Match.Coactivation, l.Rate }.Select(CsvNumbers.Write));
             text.Append(CultureInfo.InvariantCulture, $",{l.Dead},{CsvNumbers.Write(l.DeltaNorm)},{l.CountActive},");
             text.AppendJoin(',', new[] { l.NuError, l.NuReconstruction, l.BaseNuError, l.BaseNuReconstruction }.Select(CsvNumbers.Write));

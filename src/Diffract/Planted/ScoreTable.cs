@@ -93,7 +93,7 @@ public static class ScoreTable
     static void WrongClaims(StringBuilder text, (string Name, CrosscoderScore[] Scores)[] groups)
     {
         string[] kinds = [.. TruthClasses.All.Select(TruthClasses.Name), CrosscoderScore.Duplicate, CrosscoderScore.Nothing];
-        Head(text, "What wrong claims take, all rates", ["claim", "crosscoder", "wrong", .. kinds]);
+        Head(text, "What wrong claims take, all rates (a latent that is a part of a true one counts with it)", ["claim", "crosscoder", "wrong", .. kinds]);
         foreach (ClaimRule rule in Claims.All)
         {
             foreach ((string name, CrosscoderScore[] scores) in groups)

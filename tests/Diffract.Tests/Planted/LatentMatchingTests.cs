@@ -17,6 +17,11 @@ public sealed class LatentMatchingTests
             0.9, 0.7, 0.0, 0.60, 0.9,
             0.8, 0.1, 0.3, 0.55, 0.9,
             0.0, 0.0, 0.4, 0.00, 0.9,
+        ],
+        [
+            0.9, 0.7, 0.0, 0.60, 0.9,
+            0.8, 0.1, 0.3, 0.55, 0.9,
+            0.0, 0.0, 0.4, 0.00, 0.9,
         ]);
 
     [Fact]
@@ -29,6 +34,17 @@ public sealed class LatentMatchingTests
         Assert.Equal(-1, Matching.OfLearned[2].Truth);
         Assert.Equal(new LatentMatch(0, false, 0.70, 0.60), Matching.OfLearned[3]);
         Assert.Equal(-1, Matching.OfLearned[4].Truth);
+    }
+
+    [Fact]
+    public void A_latent_that_fires_on_some_of_the_tokens_is_a_part()
+    {
+        // Both learned latents have the direction of both true ones; the second fires on a fifth of the tokens of true 1 and nowhere else.
+        LatentMatching matching = LatentMatching.Of(2, 2, [0.95, 0.99, 0.9, 0.95], [0.9, 0.3, 0.6, 0.4], [0.9, 0.3, 0.6, 1]);
+        Assert.Equal(new LatentMatch(0, true, 0.95, 0.9), matching.OfLearned[0]);
+        Assert.Equal(new LatentMatch(1, false, 0.95, 0.4), matching.OfLearned[1]);
+        Assert.True(matching.OfLearned[1].Part);
+        Assert.Equal([0, -1], matching.LearnedOf);
     }
 
     [Fact]
