@@ -24,7 +24,7 @@ public static class TrainingPlan
         long batch = (long)config.Batch * c.E;
         long work = c.Kind != CrosscoderKind.L1
             ? 6 * batch + 10L * config.Batch * c.K
-            : 3 * batch + 2L * config.Batch * c.Latents + 2L * c.Latents * c.E + 5L * config.Batch * (long)(c.Latents * Math.Max(0, config.DenseAbove));
+            : 4 * batch + 2L * config.Batch * (c.Latents + 16) + 5L * config.Batch * (long)(c.Latents * Math.Max(0, config.DenseAbove));
         return sizeof(float) * (3 * weights + work);
     }
 
