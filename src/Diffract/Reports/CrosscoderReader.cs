@@ -91,12 +91,14 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, long scali
     {
         JsonObject s = made.Settings, f = made.Facts;
         JsonObject published = Published();
-        string kind = (CrosscoderKinds.FromName(s.Text("kind")) ?? CrosscoderKinds.FromClass(published.Text("dict_class")) ?? CrosscoderKind.BatchTopK).ToString();
+        // One model, or a difference of two: what it explains is no model's of the pair.
+        bool sae = s["sae"] is not null || published.Text("dict_class") == "BatchTopKSAE";
+        string kind = sae ? "SAE" : (CrosscoderKinds.FromName(s.Text("kind")) ?? CrosscoderKinds.FromClass(published.Text("dict_class")) ?? CrosscoderKind.BatchTopK).ToString();
         double threshold = f.Number("threshold");
         return new ReportSetup(
             kind, loaded, (int)(s.Integer("latents") ?? published.Integer("dict_size") ?? rows), (int?)(s.Integer("k") ?? published.Integer("k")), Optional(s.Number("mu")), loaded ? null : s.Integer("steps"),
             loaded ? null : (int?)s.Integer("batch"), loaded ? null : Optional(s.Number("learningRate")), loaded ? null : (int?)s.Integer("seed"),
-            f.Number("l0"), f.Number("deadShare"), f.Number("fvePooled"), f.Number("fveMeanOfBatches"), f.Numbers("fveByModel"),
+            f.Number("l0"), f.Number("deadShare"), f.Number("fvePooled"), f.Number("fveMeanOfBatches"), sae ? [] : f.Numbers("fveByModel"),
             kind == "L1" || threshold < 0 ? double.NaN : threshold, f.Integer("validationTokens") ?? 0);
     }
 

@@ -39,7 +39,7 @@ public sealed record ReportCrosscoder(
 /// <param name="DeadShare">Share of dead latents.</param>
 /// <param name="FvePooled">Variance explained, pooled over all validation tokens.</param>
 /// <param name="FveMeanOfBatches">The same as a mean of batches, as published.</param>
-/// <param name="FveByModel">Pooled, by model.</param>
+/// <param name="FveByModel">Pooled, by model; empty for an SAE, which explains no model of the pair.</param>
 /// <param name="Threshold">Selection threshold; NaN for L1.</param>
 /// <param name="ValidationTokens">Tokens behind the five numbers above.</param>
 public sealed record ReportSetup(

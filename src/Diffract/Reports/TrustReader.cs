@@ -107,7 +107,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
         foreach (ReportCrosscoder c in crosscoders)
         {
             skipped.AddRange(c.Missing.OrderBy(m => m.Key, StringComparer.Ordinal).GroupBy(m => m.Value).Select(g => $"{ReportWords.Label(c)}: no {List([.. g.Select(m => Section(m.Key))])}, because {g.Key}."));
-            if (c.Settings.Kind == "BatchTopK" && double.IsNaN(c.Settings.Threshold))
+            if (c.Settings.Kind is "BatchTopK" or "SAE" && double.IsNaN(c.Settings.Threshold))
             {
                 skipped.Add($"{ReportWords.Label(c)} has no selection threshold: its codes were dense.");
             }
