@@ -26,7 +26,7 @@ public sealed record ReportCrosscoder(
     IReadOnlyDictionary<string, string> Missing);
 
 /// <summary>A crosscoder's row of section 1. NaN or null: not known for a crosscoder that was not trained here.</summary>
-/// <param name="Kind">L1, BatchTopK or JumpReLU.</param>
+/// <param name="Kind">L1, BatchTopK, JumpReLU or SAE.</param>
 /// <param name="Loaded">It was brought along (<c>--crosscoder</c>), not trained in this run.</param>
 /// <param name="Latents">L.</param>
 /// <param name="K">Active latents a token; null for L1.</param>
