@@ -6,9 +6,9 @@ namespace Diffract.Bench;
 static class PlantedBatches
 {
     const int Directions = 2048;
-    const double ActivePerToken = 25;
 
-    public static Matrix[] Make(int count, int tokens, int width)
+    /// <summary>Batches of <paramref name="tokens"/> rows in which <paramref name="activePerToken"/> directions are on, on average.</summary>
+    public static Matrix[] Make(int count, int tokens, int width, double activePerToken = 25)
     {
         Random random = new(5);
         float[][] directions = new float[Directions][];
@@ -20,7 +20,7 @@ static class PlantedBatches
         }
 
         double sum = rates.Sum();
-        rates = [.. rates.Select(r => Math.Min(1, r * ActivePerToken / sum))];
+        rates = [.. rates.Select(r => Math.Min(1, r * activePerToken / sum))];
         rates[0] = 1;
         Matrix[] batches = new Matrix[count];
         for (int n = 0; n < count; n++)

@@ -28,6 +28,7 @@ public static class CommandTable
         EncodeCommand.Create(),
         ExportCommand.Create(),
         InterveneCommand.Create(),
+        DoctorCommand.Create(),
     };
 
     /// <summary>Leaves one line of each verb's description: the rest is for the verb's own help.</summary>

@@ -108,6 +108,8 @@ static class TrainCommand
         readonly Option<double?> _bend = new("--bend") { Description = "JumpReLU: scaled activation at which the penalty bends over, in the same unit. [0.2]" };
         readonly Option<double?> _baseOnly = new("--base-only") { Description = "Latents that read and write the base model alone, by mask: a share below 1, or a number. [that of --init, else 0]" };
         readonly Option<double?> _chatOnly = new("--chat-only") { Description = "Latents that read and write the chat model alone, by mask, after those of the base: a share below 1, or a number. [that of --init, else 0]" };
+        readonly Option<double?> _targetL0 = TrainVariants.List(new Option<double?>("--target-l0") { Description = "L1, JumpReLU: search the mu that leaves so many latents active per token, by short trainings on the same batches. [no search]" });
+        readonly Option<long?> _searchSteps = new("--search-steps") { Description = "Steps of such a short training. [a fifth of the steps, at least 100]" };
         readonly Option<double?> _lr = new("--lr") { Description = "Learning rate. [0.001]" };
         readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0; fewer than --steps where it is given. [1000]" };
         readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };
@@ -144,7 +146,7 @@ static class TrainCommand
         {
             command.Arguments.Add(Run);
             foreach (Option option in (Option[])[
-                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _bandwidth, _bend, _baseOnly, _chatOnly, _lr, _warmup, _steps, _batch, _target, _normalise, _targetRms, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
+                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _targetL0, _searchSteps, _bandwidth, _bend, _baseOnly, _chatOnly, _lr, _warmup, _steps, _batch, _target, _normalise, _targetRms, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
                 _encoderModels, _kInitial, _kAnnealingSteps, _resampleSteps, _encoderInitNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
                 _thresholdBeta, _decayStart, _seed, _orderSeed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
             {
@@ -169,6 +171,8 @@ static class TrainCommand
             Bend = parse.GetValue(_bend),
             BaseOnly = parse.GetValue(_baseOnly),
             ChatOnly = parse.GetValue(_chatOnly),
+            TargetL0 = parse.GetValue(_targetL0),
+            SearchSteps = parse.GetValue(_searchSteps),
             LearningRate = parse.GetValue(_lr),
             Warmup = parse.GetValue(_warmup),
             Steps = parse.GetValue(_steps),

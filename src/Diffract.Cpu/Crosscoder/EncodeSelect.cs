@@ -103,6 +103,12 @@ sealed unsafe class EncodeSelect : IDisposable
             return;
         }
 
+        if (code.Pairs < wanted)
+        {
+            // Fewer were positive in the last batch than wanted: its smallest is no cut to begin below.
+            code.SmallestScaled = 0;
+        }
+
         float floor = Guess(ref job, wanted, code.SmallestScaled);
         long found = FindAll(ref job, floor, wanted);
         for (int attempt = 1; found < wanted && floor > float.Epsilon; attempt++)

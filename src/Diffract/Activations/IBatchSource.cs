@@ -13,4 +13,10 @@ public interface IBatchSource
 
     /// <summary>Writes the batch that step <paramref name="index"/> (from 0) trains on, as [B, E] float32.</summary>
     void Fill(long index, Matrix acts_BE);
+
+    /// <summary>Where a row of the batch of step <paramref name="index"/> lies in what was read, counted from 0, for messages; null where nobody could look it up.</summary>
+    /// <param name="index">The step.</param>
+    /// <param name="row">Row of the batch.</param>
+    /// <param name="batch">Rows of a batch.</param>
+    long? RowOf(long index, int row, int batch) => null;
 }

@@ -69,6 +69,13 @@ public sealed class ShuffledBatches : IBatchSource
         }
     }
 
+    public long? RowOf(long index, int row, int batch)
+    {
+        long at = index * batch + row, inPass = at % DistinctTokens;
+        Hold(at / DistinctTokens, inPass / _window);
+        return _rows[inPass % _window];
+    }
+
     /// <summary>Rows of the store in the order of a window, for this window number of this pass.</summary>
     void Hold(long pass, long window)
     {

@@ -62,7 +62,7 @@ public static class LooseTraining
         if (options.Steps > most)
         {
             throw DiffractException.Argument(
-                $"--steps {options.Steps} needs {options.Steps * source.Batch} tokens, {settings.Epochs} pass(es) over {settings.Activations} give {most} steps of {source.Batch}; raise --epochs or lower --steps");
+                $"--steps {options.Steps} needs {(decimal)options.Steps.Value * source.Batch} tokens, {settings.Epochs} pass(es) over {settings.Activations} give {most} steps of {source.Batch}; raise --epochs or lower --steps");
         }
 
         TrainingConfig config = options.Over(new TrainingConfig { Crosscoder = crosscoder.Config, Steps = most, Batch = source.Batch, Loss = TrainingConfig.DefaultLoss(crosscoder.Config), Clip = TrainingConfig.DefaultClip(kind) });
@@ -72,6 +72,13 @@ public static class LooseTraining
         if (config.Warmup >= config.Steps)
         {
             progress.Warn($"the warm-up of {config.Warmup} steps outlasts the {config.Steps} steps of this run, whose learning rate only rises; give --warmup for another");
+        }
+
+        if (options.TargetL0 is { } target && kind != CrosscoderKind.BatchTopK)
+        {
+            MuSearch found = MuSearch.Run(
+                "train", config, target, options.SearchSteps ?? MuSearch.DefaultSteps(config.Steps), source, () => First(settings, kind, source, backend, stop), progress, stop);
+            config = config with { Mu = found.Mu };
         }
 
         string checkpointFolder = Path.Combine(settings.Output, Training.Checkpoints.FolderName);

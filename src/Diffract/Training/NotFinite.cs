@@ -30,7 +30,8 @@ static class NotFinite
 
     static string Text(double value) => double.IsNaN(value) ? "NaN" : value > 0 ? "infinity" : "-infinity";
 
-    static (int Row, int Column)? FirstIn(Matrix matrix)
+    /// <summary>The first element that is no finite number.</summary>
+    public static (int Row, int Column)? FirstIn(Matrix matrix)
     {
         for (int r = 0; r < matrix.Rows; r++)
         {

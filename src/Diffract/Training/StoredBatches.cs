@@ -95,6 +95,12 @@ public sealed class StoredBatches : IBatchSource, IDisposable
         }
     }
 
+    public long? RowOf(long index, int row, int batch)
+    {
+        long at = index % _perPass * batch + row;
+        return _seed is null ? at : Order(index / _perPass)[at];
+    }
+
     public void Dispose()
     {
         _view.Dispose();

@@ -37,6 +37,12 @@ public sealed record TrainOptions
 
     public double? Bend { get; init; }
 
+    /// <summary>L1: search the mu that leaves so many active latents per token, from <see cref="Mu"/> or the default on.</summary>
+    public double? TargetL0 { get; init; }
+
+    /// <summary>Steps of a trial of that search.</summary>
+    public long? SearchSteps { get; init; }
+
     public double? LearningRate { get; init; }
 
     public long? Warmup { get; init; }
@@ -153,7 +159,7 @@ public sealed record TrainOptions
         [
             ("--k", K is not null, !l1), ("--k-initial", KInitial is not null, topK), ("--k-annealing-steps", KAnnealingSteps is not null, topK), ("--k-aux", KAux is not null, !l1),
             ("--aux-alpha", AuxAlpha is not null, !l1), ("--threshold-from", ThresholdFrom is not null, topK), ("--threshold-beta", ThresholdBeta is not null, topK),
-            ("--mu", Mu is not null, !topK), ("--bandwidth", Bandwidth is not null, !l1 && !topK), ("--bend", Bend is not null, !l1 && !topK),
+            ("--mu", Mu is not null, !topK), ("--target-l0", TargetL0 is not null, !topK), ("--bandwidth", Bandwidth is not null, !l1 && !topK), ("--bend", Bend is not null, !l1 && !topK),
         ];
         return options.Where(o => o.Given && !o.Used).Select(o => o.Name);
     }

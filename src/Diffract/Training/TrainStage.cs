@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Activations;
+using Diffract.Compute.Buffers;
 using Diffract.Crosscoders;
 using Diffract.Runs;
 using Diffract.Tokens;
@@ -80,7 +81,14 @@ public static class TrainStage
         }
 
         string folder = context.Run.Crosscoder(name);
-        StageManifest plan = Plan(context.Run, data.Tokens, layer.Store, preset, config, init, options);
+        JsonArray? trials = null;
+        if (options.TargetL0 is { } target && kind != CrosscoderKind.BatchTopK)
+        {
+            (double mu, trials) = SearchedMu(context, folder, options) ?? Search("train " + name, config, target, source, init, context, options, layer);
+            config = config with { Mu = mu };
+        }
+
+        StageManifest plan = Plan(context.Run, data.Tokens, layer.Store, preset, config, init, options, trials);
         if (context.AlreadyDone(folder, plan))
         {
             context.Progress.Done("train", $"crosscoder {name} is there already");
@@ -88,6 +96,31 @@ public static class TrainStage
         }
 
         return new TrainWork(context, layer, source, config, init, options, preset.ValidationTokens, name, folder, plan);
+    }
+
+    /// <summary>The mu that an earlier call of the same search found, so that a resumed training need not search again.</summary>
+    static (double Mu, JsonArray Trials)? SearchedMu(StageContext context, string folder, TrainOptions options)
+        => !context.Fresh && StageContext.SettingsOf(folder) is { } made && (double?)made["targetL0"] == options.TargetL0 && (long?)made["searchSteps"] == options.SearchSteps && made["muTrials"] is JsonArray trials
+            ? ((double)made["mu"]!, trials.DeepClone().AsArray())
+            : null;
+
+    static (double Mu, JsonArray Trials) Search(
+        string what, TrainingConfig config, double target, IBatchSource source, CrosscoderInit init, StageContext context, TrainOptions options, TrainData.Layer layer)
+    {
+        TrainingPlan.RequireMemory(config);
+        Crosscoder First()
+        {
+            using HostBuffer room = new(ElementType.Float32, (long)config.Batch * config.Crosscoder.E);
+            ActivationNorm? norm = options.Normalise
+                ? layer.Norm(source, new Matrix(room, config.Batch, config.Crosscoder.E, config.Crosscoder.E), options.TargetRms ?? 1, context.Stop)
+                : null;
+            Crosscoder crosscoder = new(config.Crosscoder, context.Backend, norm);
+            init.Apply(crosscoder);
+            return crosscoder;
+        }
+
+        MuSearch found = MuSearch.Run(what, config, target, options.SearchSteps ?? MuSearch.DefaultSteps(config.Steps), source, First, context.Progress, context.Stop);
+        return (found.Mu, found.ToJson());
     }
 
     /// <summary>The kind, of an SAE with its target; where that name is taken by a crosscoder of another k or seed, with -k32 or -s2 for what differs.</summary>
@@ -122,7 +155,7 @@ public static class TrainStage
         };
     }
 
-    static StageManifest Plan(RunFolder run, TokenStore tokens, ActivationStore store, Preset preset, TrainingConfig config, CrosscoderInit init, TrainOptions options)
+    static StageManifest Plan(RunFolder run, TokenStore tokens, ActivationStore store, Preset preset, TrainingConfig config, CrosscoderInit init, TrainOptions options, JsonArray? trials)
     {
         JsonObject settings = config.ToJson();
         settings["layer"] = store.Layer;
@@ -131,6 +164,13 @@ public static class TrainStage
         if (options.OrderSeed is { } order && order != options.Seed)
         {
             settings["orderSeed"] = order;
+        }
+
+        if (trials is not null)
+        {
+            settings["targetL0"] = options.TargetL0;
+            settings["searchSteps"] = options.SearchSteps;
+            settings["muTrials"] = trials;
         }
 
         if (options.Target is { } target)

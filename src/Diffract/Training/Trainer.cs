@@ -49,9 +49,10 @@ public sealed class Trainer : IDisposable
     /// <summary>A batch of this training, to be filled by its source.</summary>
     public Matrix NewBatch() => _crosscoder.Backend.Matrix(_config.Batch, _crosscoder.E);
 
-    /// <summary>One step on its batch, with what is due after it: a line of the log, a validation, a checkpoint.</summary>
-    public StepRecord Step(Matrix acts_BE, TrainingOutputs outputs)
+    /// <summary>One step on its batch, with what is due after it: a line of the log, a validation, a checkpoint. Nothing of that where outputs is null.</summary>
+    public StepRecord Step(Matrix acts_BE, TrainingOutputs? outputs)
     {
+        Matrix raw_BE = acts_BE;
         if (_crosscoder.Normalisation is not null)
         {
             // Not in place: other members of a pass read the same batch.
@@ -66,7 +67,21 @@ public sealed class Trainer : IDisposable
             _step.Begin(acts_BE);
         }
 
-        StepRecord record = _step.Run(acts_BE);
+        StepRecord record;
+        try
+        {
+            record = _step.Run(acts_BE);
+        }
+        catch (DiffractException e) when (NotFinite.FirstIn(raw_BE) is { } at && _source.RowOf(State.Step, at.Row, raw_BE.Rows) is { } row)
+        {
+            throw new DiffractException($"{e.Message} (row {row} of the activations, from 0)", inner: e);
+        }
+
+        if (outputs is null)
+        {
+            return record;
+        }
+
         outputs.Log.Write(record);
         if (Due(outputs.ValidateEvery) && outputs.Validation is { } validation)
         {

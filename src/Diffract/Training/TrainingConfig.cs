@@ -91,6 +91,7 @@ public sealed record TrainingConfig
         Crosscoder.Check();
         Require(Steps >= 1, $"--steps {Steps}", "at least 1");
         Require(Batch >= 1, $"--batch {Batch}", "at least 1");
+        Require(Steps <= (1L << 53) / Batch, $"--steps {Steps} with --batch {Batch}", "at most 9,007,199,254,740,992 tokens in all");
         Require(double.IsFinite(LearningRate) && LearningRate >= 0, FormattableString.Invariant($"--lr {LearningRate}"), "a number from 0");
         Require(Warmup >= 0, $"--warmup {Warmup}", "at least 0");
         Require(

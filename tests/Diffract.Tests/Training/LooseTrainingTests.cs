@@ -225,6 +225,7 @@ public sealed class LooseTrainingTests : IDisposable
                 () => LooseTraining.Run(new LooseTrainSettings(x, Path.Combine(_folder, kind), Options(kind)), backend, _silent, CancellationToken.None));
             Assert.StartsWith("step 2: ", e.Message, StringComparison.Ordinal);
             Assert.Contains(message, e.Message, StringComparison.Ordinal);
+            Assert.EndsWith("(row 37 of the activations, from 0)", e.Message, StringComparison.Ordinal);
             Assert.Equal(2, File.ReadAllLines(Path.Combine(_folder, kind, "log.jsonl")).Length);
         }
     }

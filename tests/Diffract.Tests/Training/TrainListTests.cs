@@ -5,6 +5,7 @@ using Diffract.Crosscoders;
 using Diffract.Runs;
 using Diffract.Tests.Activations;
 using Diffract.Tests.Cli;
+using Diffract.Tokens;
 using Diffract.Training;
 
 namespace Diffract.Tests.Training;
@@ -88,6 +89,59 @@ public sealed class TrainListTests(TrainListTests.TwoLayers layers) : IClassFixt
             AssertSame("whole-" + name, "cut-" + name);
             Assert.Equal(Bytes("whole-" + name, "log.jsonl"), Bytes("cut-" + name, "log.jsonl"));
         }
+    }
+
+    /// <summary>The search is in the manifest; a training that goes on does not search again.</summary>
+    [Fact]
+    public void A_searched_mu_is_recorded_and_kept()
+    {
+        TrainSettings settings = new()
+        {
+            Layer = 1,
+            Name = "searched",
+            Options = new TrainOptions { Kind = CrosscoderKind.L1, Latents = 64, Steps = 40, Batch = 128, LearningRate = 0.01, TargetL0 = 20, SearchSteps = 15, CheckpointEvery = 10 },
+        };
+        StopAt(20, [settings]);
+        ListProgress progress = new();
+        TrainStage.Run(Context(progress), settings);
+        Assert.DoesNotContain(progress.Lines, l => l.Contains("trial", StringComparison.Ordinal));
+        Assert.Contains(progress.Lines, l => l.EndsWith("going on at step 20", StringComparison.Ordinal));
+        JsonObject made = StageManifest.TryLoad(_run.Crosscoder("searched"))!.Settings;
+        Assert.Equal(20, (double)made["targetL0"]!);
+        Assert.Contains((double)made["mu"]!, made["muTrials"]!.AsArray().Select(t => (double)t!["mu"]!));
+        DiffractException e = Assert.Throws<DiffractException>(() => TrainStage.Run(Context(), settings with { Options = settings.Options with { TargetL0 = 25 } }));
+        Assert.Contains("targetL0 was 20, now 25", e.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The first row of the store whose model 1 is no number is named, wherever the order puts it.</summary>
+    [Fact]
+    public void An_activation_of_the_store_that_is_no_number_is_named_by_its_row()
+    {
+        using TemporaryFolder copy = new();
+        foreach (string file in Directory.GetFiles(_run.Root, "*", SearchOption.AllDirectories).Where(f => !f.Contains("crosscoders", StringComparison.Ordinal)))
+        {
+            string target = Path.Combine(copy.Path, _run.Relative(file));
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            File.Copy(file, target);
+        }
+
+        RunFolder run = RunFolder.Open(copy.Path);
+        using TokenStore tokens = TokenStore.Open(run);
+        TokenDocument document = tokens.Documents.First(d => d.Split == Split.Train && d.Length > 4);
+        long row = document.Start + 3;
+        string shard = Path.Combine(run.Activations(1), "shard_00000.safetensors");
+        byte[] bytes = File.ReadAllBytes(shard);
+        int data = 8 + (int)BitConverter.ToUInt64(bytes), width = 256;
+        // x is the first tensor, in bfloat16: 7FC0 is NaN.
+        (bytes[data + 2 * (row * width + 130)], bytes[data + 2 * (row * width + 130) + 1]) = (0xC0, 0x7F);
+        File.WriteAllBytes(shard, bytes);
+        StageManifest manifest = StageManifest.TryLoad(run.Activations(1))!;
+        manifest.Outputs["shard_00000.safetensors"] = AtomicFile.Seal(shard);
+        manifest.Save(run.Activations(1));
+        DiffractException e = Assert.Throws<DiffractException>(() => TrainStage.Run(
+            Context() with { Run = run }, new TrainSettings { Layer = 1, Options = new TrainOptions { Latents = 64, K = 8, Batch = 64 } }));
+        Assert.Contains("the activations hold NaN at token", e.Message, StringComparison.Ordinal);
+        Assert.EndsWith($"model 1, column 2; harvest them again, or check the file (row {row} of the activations, from 0)", e.Message, StringComparison.Ordinal);
     }
 
     /// <summary>One that cannot go on is named and leaves the others alone.</summary>

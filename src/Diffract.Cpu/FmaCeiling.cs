@@ -1,13 +1,12 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using Diffract.Cpu;
 using Diffract.Cpu.Threads;
 
-namespace Diffract.Bench;
+namespace Diffract.Cpu;
 
 /// <summary>What this machine can do at most: multiply-adds on registers only, on all threads. Every share of the ceiling refers to it.</summary>
-static unsafe class FmaCeiling
+public static unsafe class FmaCeiling
 {
     const int Rounds = 2_000_000;
 
