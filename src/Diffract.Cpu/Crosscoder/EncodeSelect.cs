@@ -31,7 +31,9 @@ sealed unsafe class EncodeSelect : IDisposable
     HostBuffer _places = new(ElementType.Int32, 16);
     HostBuffer _counts = new(ElementType.Int32, 16);
     Matrix _acts_BE;
-    float _margin = 0.85f;
+
+    /// <summary>How far the cut moves from batch to batch, relative to itself: a running mean.</summary>
+    double _spread = 0.04;
 
     public EncodeSelect(CpuPath path, ScreeningMode screening, WorkerPool pool, MatrixProduct product, CodeOrders orders)
     {
@@ -103,22 +105,17 @@ sealed unsafe class EncodeSelect : IDisposable
             return;
         }
 
-        if (code.Pairs < wanted)
-        {
-            // Fewer were positive in the last batch than wanted: its smallest is no cut to begin below.
-            code.SmallestScaled = 0;
-        }
-
-        float floor = Guess(ref job, wanted, code.SmallestScaled);
+        // Where fewer were positive in the last batch than are wanted now, its smallest is no cut to begin below.
+        float last = code.Pairs < wanted ? 0 : code.SmallestScaled;
+        float floor = Guess(ref job, wanted, last);
         long found = FindAll(ref job, floor, wanted);
         for (int attempt = 1; found < wanted && floor > float.Epsilon; attempt++)
         {
-            _margin = Math.Max(0.3f, _margin - 0.15f);
+            _spread = Math.Min(0.16, 2 * _spread);
             floor = attempt < 3 ? Math.Max(floor * 0.5f, float.Epsilon) : float.Epsilon;
             found = FindAll(ref job, floor, wanted);
         }
 
-        _margin = Math.Min(0.9f, _margin + (found > 4L * wanted ? 0.05f : 0.002f));
         if (job.Screen != null)
         {
             // At least as many q as wanted lie at or above the cut of the lower bounds.
@@ -133,6 +130,12 @@ sealed unsafe class EncodeSelect : IDisposable
         {
             _topK.KeepLargest(job.View(), wanted, code);
         }
+
+        if (last > 0 && code.SmallestScaled > 0)
+        {
+            double moved = Math.Min(0.2, Math.Abs(code.SmallestScaled / (double)last - 1));
+            _spread += (moved - _spread) * (moved > _spread ? 0.3 : 0.05);
+        }
     }
 
     /// <summary>A floor that should lie a little below the cut.</summary>
@@ -140,7 +143,8 @@ sealed unsafe class EncodeSelect : IDisposable
     {
         if (lastCut > 0)
         {
-            return Math.Max(lastCut * _margin, float.Epsilon);
+            // Too low costs a few pairs that are looked at for nothing; too high, the whole product once more.
+            return Math.Max((float)(lastCut * (1 - Math.Max(0.015, 4 * _spread))), float.Epsilon);
         }
 
         if (job.Blocks < 2 * SampleStride || wanted >= (long)job.Tokens * job.Latents / 4)
@@ -224,6 +228,7 @@ sealed unsafe class EncodeSelect : IDisposable
             _product.PackRows(_acts_BE, packed);
             job.Panels = packed.Floats;
         }
+
 
         Forget();
         int tasks = (job.Blocks + stride - 1) / stride;

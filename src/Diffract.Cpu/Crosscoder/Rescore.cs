@@ -6,11 +6,14 @@ namespace Diffract.Cpu.Crosscoder;
 
 /// <summary>
 /// The exact p of the pairs that screening let through: for each one chain of fused multiply-adds in the order of k that starts at the bias, as in every float32 tile,
-/// so that the bits are the same. Eight pairs, of whatever latents and tokens, go side by side: their rows are turned in pieces of eight by eight.
+/// so that the bits are the same. Eight pairs, of whatever latents and tokens, go side by side: their rows are turned line by line.
 /// </summary>
 static unsafe class Rescore
 {
     const int Lanes = 8;
+
+    /// <summary>Floats of a cache line.</summary>
+    const int Steps = 16;
 
     /// <summary>Task body: block <c>task</c>. Pairs that cannot reach the cut, and those whose p does not reach the floor, are dropped; the rest move together.</summary>
     public static void Run(void* state, int block, int worker)
@@ -22,8 +25,8 @@ static unsafe class Rescore
         FoundPairs.Found* found = job->Lists + place.Worker;
         int* tokens = found->Tokens + place.Offset;
         float* values = found->Values + place.Offset, highs = found->Highs + place.Offset;
-        Group group = default;
-        group.Target = values;
+        // The worker's bins are empty between blocks.
+        int* latents = job->BinTokens + (nint)worker * EncodeJob.BlockLatents * job->BinRoom;
         int from = 0, to = 0;
         for (int j = first; j < end; j++)
         {
@@ -31,18 +34,15 @@ static unsafe class Rescore
             int kept = to;
             for (int i = 0; i < job->Counts[j]; i++, from++)
             {
-                if (highs[from] * scale >= least)
-                {
-                    tokens[to] = tokens[from];
-                    group.Add(job, j, tokens[to]);
-                    to++;
-                }
+                tokens[to] = tokens[from];
+                latents[to] = j;
+                to += highs[from] * scale >= least ? 1 : 0;
             }
 
             job->Counts[j] = to - kept;
         }
 
-        group.Flush(job->Depth);
+        Exact(job, tokens, latents, to, values);
         DropBelowFloor(job, first, end, tokens, values);
     }
 
@@ -64,112 +64,93 @@ static unsafe class Rescore
         }
     }
 
-    /// <summary>Up to eight pairs under way.</summary>
-    struct Group
+    /// <summary>values[i] = p of token i and latent i.</summary>
+    static void Exact(EncodeJob* job, int* tokens, int* latents, int count, float* values)
     {
-        public float* Target;
-        Rows _acts;
-        Rows _weights;
-        Starts _starts;
-        int _count;
-
-        public void Add(EncodeJob* job, int latent, int token)
+        float** rows = stackalloc float*[2 * Lanes];
+        float* sums = stackalloc float[Lanes];
+        for (int i = 0; i < count; i += Lanes)
         {
-            _acts[_count] = (nint)(job->Acts + token * job->ActsStride);
-            _weights[_count] = (nint)(job->W + latent * job->WStride);
-            _starts[_count] = job->Bias[latent];
-            if (++_count == Lanes)
+            for (int lane = 0; lane < Lanes; lane++)
             {
-                Flush(job->Depth);
-            }
-        }
-
-        public void Flush(int depth)
-        {
-            if (_count == 0)
-            {
-                return;
+                // The last pair stands in for those that do not exist.
+                int pair = Math.Min(i + lane, count - 1);
+                rows[lane] = job->Acts + tokens[pair] * job->ActsStride;
+                rows[Lanes + lane] = job->W + latents[pair] * job->WStride;
+                sums[lane] = job->Bias[latents[pair]];
             }
 
-            // Lanes without a pair do the first one's work again.
-            for (int i = _count; i < Lanes; i++)
-            {
-                _acts[i] = _acts[0];
-                _weights[i] = _weights[0];
-                _starts[i] = _starts[0];
-            }
-
-            float* result = stackalloc float[Lanes];
-            fixed (nint* acts = &_acts[0], weights = &_weights[0])
-            fixed (float* starts = &_starts[0])
-            {
-                Chains((float**)acts, (float**)weights, starts, depth, result);
-            }
-
-            new ReadOnlySpan<float>(result, _count).CopyTo(new Span<float>(Target, _count));
-            Target += _count;
-            _count = 0;
+            Chains(rows, job->Depth, sums);
+            int some = Math.Min(Lanes, count - i);
+            new ReadOnlySpan<float>(sums, some).CopyTo(new Span<float>(values + i, some));
         }
     }
 
-    /// <summary>result[i] = starts[i] + Σ_k acts[i][k]·weights[i][k], eight chains side by side.</summary>
+    /// <summary>sums[i] += Σ_k rows[i][k]·rows[8 + i][k], eight chains side by side.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    static void Chains(float** acts, float** weights, float* starts, int depth, float* result)
+    static void Chains(float** rows, int depth, float* sums)
     {
-        float* x = stackalloc float[Lanes * Lanes], w = stackalloc float[Lanes * Lanes];
-        Vector256<float> sum = Vector256.Load(starts);
+        Vector256<float> sum = Vector256.Load(sums);
         int k = 0;
         if (Avx.IsSupported)
         {
-            for (; k <= depth - Lanes; k += Lanes)
+            float** weights = rows + Lanes;
+            bool one = OneLatent(weights);
+            for (; k <= depth - Steps; k += Steps)
             {
-                Turn(acts, k, x);
-                Turn(weights, k, w);
-                for (int i = 0; i < Lanes * Lanes; i += Lanes)
+                for (int part = k; part < k + Steps; part += 4)
                 {
-                    sum = Vector256.FusedMultiplyAdd(Vector256.Load(x + i), Vector256.Load(w + i), sum);
+                    Turn(rows, part, out Vector256<float> x0, out Vector256<float> x1, out Vector256<float> x2, out Vector256<float> x3);
+                    Vector256<float> w0, w1, w2, w3;
+                    if (one)
+                    {
+                        float* w = weights[0] + part;
+                        (w0, w1, w2, w3) = (Vector256.Create(w[0]), Vector256.Create(w[1]), Vector256.Create(w[2]), Vector256.Create(w[3]));
+                    }
+                    else
+                    {
+                        Turn(weights, part, out w0, out w1, out w2, out w3);
+                    }
+
+                    sum = Vector256.FusedMultiplyAdd(x0, w0, sum);
+                    sum = Vector256.FusedMultiplyAdd(x1, w1, sum);
+                    sum = Vector256.FusedMultiplyAdd(x2, w2, sum);
+                    sum = Vector256.FusedMultiplyAdd(x3, w3, sum);
                 }
             }
         }
 
-        sum.Store(result);
+        sum.Store(sums);
         for (; k < depth; k++)
         {
             for (int i = 0; i < Lanes; i++)
             {
-                result[i] = MathF.FusedMultiplyAdd(acts[i][k], weights[i][k], result[i]);
+                sums[i] = MathF.FusedMultiplyAdd(rows[i][k], rows[Lanes + i][k], sums[i]);
             }
         }
     }
 
-    /// <summary>target[j][i] = rows[i][k + j] for eight rows and eight steps.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static void Turn(float** rows, int k, float* target)
+    static bool OneLatent(float** rows)
     {
-        for (int half = 0; half < Lanes; half += 4)
+        bool one = true;
+        for (int i = 1; i < Lanes; i++)
         {
-            Vector256<float> r0 = Vector256.Create(Vector128.Load(rows[0] + k + half), Vector128.Load(rows[4] + k + half));
-            Vector256<float> r1 = Vector256.Create(Vector128.Load(rows[1] + k + half), Vector128.Load(rows[5] + k + half));
-            Vector256<float> r2 = Vector256.Create(Vector128.Load(rows[2] + k + half), Vector128.Load(rows[6] + k + half));
-            Vector256<float> r3 = Vector256.Create(Vector128.Load(rows[3] + k + half), Vector128.Load(rows[7] + k + half));
-            Vector256<float> t0 = Avx.UnpackLow(r0, r1), t1 = Avx.UnpackHigh(r0, r1), t2 = Avx.UnpackLow(r2, r3), t3 = Avx.UnpackHigh(r2, r3);
-            float* at = target + half * Lanes;
-            Avx.Shuffle(t0, t2, 0x44).Store(at);
-            Avx.Shuffle(t0, t2, 0xEE).Store(at + Lanes);
-            Avx.Shuffle(t1, t3, 0x44).Store(at + 2 * Lanes);
-            Avx.Shuffle(t1, t3, 0xEE).Store(at + 3 * Lanes);
+            one &= rows[i] == rows[0];
         }
+
+        return one;
     }
 
-    [InlineArray(Lanes)]
-    struct Rows
+    /// <summary>Four steps of eight rows: tj holds rows[0..7][k + j].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static void Turn(float** rows, nint k, out Vector256<float> t0, out Vector256<float> t1, out Vector256<float> t2, out Vector256<float> t3)
     {
-        nint _first;
-    }
-
-    [InlineArray(Lanes)]
-    struct Starts
-    {
-        float _first;
+        Vector256<float> r0 = Vector256.Create(Vector128.Load(rows[0] + k), Vector128.Load(rows[4] + k)), r1 = Vector256.Create(Vector128.Load(rows[1] + k), Vector128.Load(rows[5] + k));
+        Vector256<float> r2 = Vector256.Create(Vector128.Load(rows[2] + k), Vector128.Load(rows[6] + k)), r3 = Vector256.Create(Vector128.Load(rows[3] + k), Vector128.Load(rows[7] + k));
+        Vector256<float> low01 = Avx.UnpackLow(r0, r1), high01 = Avx.UnpackHigh(r0, r1), low23 = Avx.UnpackLow(r2, r3), high23 = Avx.UnpackHigh(r2, r3);
+        t0 = Avx.Shuffle(low01, low23, 0x44);
+        t1 = Avx.Shuffle(low01, low23, 0xEE);
+        t2 = Avx.Shuffle(high01, high23, 0x44);
+        t3 = Avx.Shuffle(high01, high23, 0xEE);
     }
 }
