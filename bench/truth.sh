@@ -15,6 +15,8 @@ variants=(
   "l1|--kind l1 --latents 384 --batch 512 --steps 5000 --init-norm 0.3 --lr 0.001 --mu 0.1"
   "l1-sparse|--kind l1 --latents 384 --batch 512 --steps 5000 --init-norm 0.3 --lr 0.001 --mu 0.15"
   "batchtopk|--kind batchtopk --latents 384 --batch 512 --steps 5000 --init-norm 0.3 --k 5 --aux-alpha 0.5 --dead-after 20000 --k-aux 64"
+  "partition|--kind batchtopk --latents 384 --batch 512 --steps 5000 --init-norm 0.3 --k 5 --aux-alpha 0.5 --dead-after 20000 --k-aux 64 --base-only 0.1 --chat-only 0.1"
+  "jumprelu|--kind jumprelu --latents 384 --batch 512 --steps 5000 --lr 0.001 --k 5"
 )
 if [ $# -gt 0 ]; then
   folder=$1
@@ -28,6 +30,7 @@ if [ $# -gt 0 ]; then
   variants=("$@")
 fi
 
+mkdir -p "$folder"
 dotnet build src/Diffract.Cli -c Release -v q
 diffract() { ${RUN:-} dotnet artifacts/bin/Diffract.Cli/release/Diffract.Cli.dll "$@" 2> "$folder/errors" | tail -n 1 || { cat "$folder/errors" >&2; exit 1; }; }
 
