@@ -17,8 +17,8 @@ sealed unsafe class Screening : IDisposable
     const int LeastDepth = 64;
     const int LeastTokens = 128;
 
-    /// <summary>Rescoring a pair costs as much as screening some thirty: where more than this share passes, the next calls are not screened.</summary>
-    const double LargestShare = 0.03;
+    /// <summary>Rescoring a pair costs about what screening saves on sixty (measured on AVX2): where more than this share passes, the next calls are not screened.</summary>
+    const double LargestShare = 0.0125;
     const int CallsWithout = 32;
 
     readonly CpuPath _path;
