@@ -16,6 +16,7 @@ variants=(
   "l1-sparse|--kind l1 --latents 384 --batch 512 --steps 5000 --init-norm 0.3 --lr 0.001 --mu 0.15"
   "batchtopk|--kind batchtopk --latents 384 --batch 512 --steps 5000 --init-norm 0.3 --k 5 --aux-alpha 0.5 --dead-after 20000 --k-aux 64"
   "partition|--kind batchtopk --latents 384 --batch 512 --steps 5000 --init-norm 0.3 --k 5 --aux-alpha 0.5 --dead-after 20000 --k-aux 64 --base-only 0.1 --chat-only 0.1"
+  "partition-none|--kind batchtopk --latents 384 --batch 512 --steps 5000 --init-norm 0.3 --k 5 --aux-alpha 0.5 --dead-after 20000 --k-aux 64 --code-norm none --base-only 0.1 --chat-only 0.1"
   "jumprelu|--kind jumprelu --latents 384 --batch 512 --steps 5000 --lr 0.001 --k 5"
 )
 if [ $# -gt 0 ]; then
