@@ -30,6 +30,12 @@ switch (names.FirstOrDefault())
     case "sparse":
         SparseHalfBench.Run(table, path, threads);
         break;
+    case "threads":
+        ThreadsBench.Run(table, path);
+        break;
+    case "threads-child":
+        ThreadsBench.RunChild(path, int.Parse(names[1], CultureInfo.InvariantCulture), names[2] == "force");
+        break;
     case "many":
         ManyBench.Run(table, path, threads);
         break;
@@ -43,7 +49,7 @@ switch (names.FirstOrDefault())
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | many | harvest | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | peer [--save]");
         return 2;
 }
 

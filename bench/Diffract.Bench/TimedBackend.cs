@@ -13,6 +13,9 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
     /// <summary>Seconds by op since the last <see cref="Restart"/>.</summary>
     public IReadOnlyDictionary<string, double> Seconds => _seconds;
 
+    /// <summary>Leaves out what runs meanwhile.</summary>
+    public bool Paused { get; set; }
+
     public string Name => backend.Name;
 
     public string Description => backend.Description;
@@ -211,6 +214,11 @@ sealed class TimedBackend(IBackend backend) : IBackend, ICrosscoderKernels
 
     void Add(string op, long start)
     {
+        if (Paused)
+        {
+            return;
+        }
+
         _seconds.TryGetValue(op, out double before);
         _seconds[op] = before + Stopwatch.GetElapsedTime(start).TotalSeconds;
     }

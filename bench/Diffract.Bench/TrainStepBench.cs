@@ -1,87 +1,71 @@
-using System.Diagnostics;
-using Diffract.Compute.Buffers;
 using Diffract.Cpu;
 using Diffract.Cpu.Threads;
-using Diffract.Crosscoders;
-using Diffract.Training;
 
 namespace Diffract.Bench;
 
 /// <summary>
-/// Whole training steps on activations with planted directions whose rates are log-normal. Times are medians over the measured steps, after warm-up steps that
-/// also train: firing statistics are those of a crosscoder that has begun to learn. The gate compares a step with what its encoder alone would take at the FMA ceiling.
+/// Whole BatchTopK steps on activations with planted directions whose rates are log-normal. The contenders take turns: a few steps each, of which the first is not counted, and a pass over memory
+/// as Adam makes it. Times are medians, after warm-up steps that also train: firing statistics are those of a crosscoder that has begun to learn. C is what the encoder's operations alone take at
+/// the FMA ceiling; the roofline adds Adam's traffic at the rate of that pass.
 /// </summary>
 static class TrainStepBench
 {
     const int WarmSteps = 60;
-    const int MeasuredSteps = 25;
+    const int Rounds = 9;
+    const int StepsPerRound = 3;
 
     public static void Run(BenchTable table, CpuPath path, int threads)
     {
-        table.Note($"| step | E | L | B | k or L0 | ms | tokens/s | share of ceiling | times the encoder at the ceiling | bytes allocated |\n|---|---|---|---|---|---|---|---|---|---|");
-        List<string> details = [];
-        Measure(table, details, path, threads, "BatchTopK", CrosscoderKind.BatchTopK, width: 256, latents: 8192, tokens: 1024, k: 32);
-        Measure(table, details, path, threads, "BatchTopK, aux", CrosscoderKind.BatchTopK, width: 256, latents: 8192, tokens: 1024, k: 32, deadAfter: 8 * 1024);
-        Measure(table, details, path, threads, "BatchTopK", CrosscoderKind.BatchTopK, width: 128, latents: 2048, tokens: 1024, k: 32);
+        using TrainedSteps plain = new("BatchTopK, float32", path, threads, ScreeningMode.Off, width: 256, latents: 8192);
+        using TrainedSteps screened = new("BatchTopK, screened", path, threads, ScreeningMode.On, width: 256, latents: 8192);
+        using TrainedSteps aux = new("BatchTopK, aux, float32", path, threads, ScreeningMode.Off, width: 256, latents: 8192, deadAfter: 8 * 1024);
+        using TrainedSteps portable = new("BatchTopK, float32, vector path", CpuPath.Vector, threads, ScreeningMode.Off, width: 256, latents: 8192);
+        using TrainedSteps small = new("BatchTopK, float32", path, threads, ScreeningMode.Off, width: 128, latents: 2048);
+        TrainedSteps[] contenders = [plain, screened, aux, portable, small];
+        using WorkerPool pool = new(threads);
+        using CopyCeiling copies = new(pool, plain.Latents, plain.Width);
+        double fma = FmaCeiling.Measure(pool, path);
+        foreach (TrainedSteps contender in contenders)
+        {
+            contender.Train(WarmSteps);
+        }
 
-        table.Note("");
-        details.ForEach(table.Note);
+        List<double> copy = [];
+        for (int round = 0; round < Rounds; round++)
+        {
+            foreach (TrainedSteps contender in contenders)
+            {
+                contender.Measure(StepsPerRound);
+            }
+
+            copies.Measure();
+            copy.Add(copies.Measure());
+        }
+
+        copy.Sort();
+        fma = Math.Max(fma, FmaCeiling.Measure(pool, path));
+        Print(table, contenders, fma, copies.Bytes / copy[Rounds / 2]);
+        table.Note($"\nThe portable path runs at {plain.Median / portable.Median:P0} of the {path} path.");
+        (double with, double without) = plain.Shards(Rounds);
+        table.Note($"Virtual shards: decoding takes {with * 1e3:F2} ms in 32 shards, {without * 1e3:F2} ms in one: {(with - without) / plain.Median:P2} of the step.");
     }
 
-    static void Measure(
-        BenchTable table, List<string> details, CpuPath path, int threads, string name, CrosscoderKind kind, int width, int latents, int tokens, int k,
-        long deadAfter = 10_000_000)
+    static void Print(BenchTable table, TrainedSteps[] contenders, double fma, double copyRate)
     {
-        using TimedBackend backend = new(new CpuBackend(path, threads));
-        CrosscoderConfig shape = new(kind, latents, [width, width]) { K = k };
-        TrainingConfig config = new()
+        table.Note($"FMA ceiling {fma:F0} GFLOP/s; six streams in place {copyRate / 1e9:F1} GB/s\n");
+        table.Header("step", "E", "L", "B", "L0", "ms", "tokens/s", "times C", "share of the roofline", "Adam's share of the time", "Adam's share of the copy ceiling", "bytes allocated");
+        foreach (TrainedSteps c in contenders)
         {
-            Crosscoder = shape,
-            Steps = WarmSteps + MeasuredSteps,
-            Batch = tokens,
-            Warmup = 10,
-            LearningRate = 2e-3,
-            Clip = TrainingConfig.DefaultClip(kind),
-            DeadAfter = deadAfter,
-        };
-        using Crosscoder crosscoder = new(shape, backend);
-        CrosscoderInit.Paper(kind, 1).Apply(crosscoder);
-        using TrainingState state = new(config, crosscoder);
-        using TrainingStep step = new(config, crosscoder, state);
-        Matrix[] batches = PlantedBatches.Make(8, tokens, 2 * width);
-        double[] seconds = new double[MeasuredSteps];
-        StepRecord last = default;
-        for (int i = 0; i < WarmSteps; i++)
-        {
-            last = step.Run(batches[i % batches.Length]);
+            double encode = 2.0 * c.Tokens * c.Latents * c.Width / (fma * 1e9), traffic = 48.0 * c.Latents * c.Width / copyRate, adam = c.Seconds("UpdateLatents");
+            table.Row(
+                c.Name, c.Width, c.Latents, c.Tokens, c.Last.L0, c.Median * 1e3, Math.Round(c.Tokens / c.Median), $"{c.Median / encode:F2}", $"{(encode + traffic) / c.Median:P0}",
+                $"{adam / c.Median:P0}", $"{traffic / adam:P0}", c.Allocated);
         }
 
-        double ceiling;
-        using (WorkerPool pool = new(threads))
+        table.Note("");
+        foreach (TrainedSteps c in contenders)
         {
-            ceiling = FmaCeiling.Measure(pool, path);
+            table.Note($"{c.Name}, E = {c.Width}, L = {c.Latents}: fastest {c.Fastest * 1e3:F1} ms; mean ms by op: {c.Parts}; dead {c.Last.Dead}");
         }
-
-        backend.Restart();
-        step.Run(batches[0]);
-        backend.Restart();
-        TimeSpan processor = Environment.CpuUsage.TotalTime;
-        long allocated = GC.GetTotalAllocatedBytes(precise: true);
-        for (int i = 0; i < MeasuredSteps; i++)
-        {
-            long start = Stopwatch.GetTimestamp();
-            last = step.Run(batches[i % batches.Length]);
-            seconds[i] = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        }
-
-        allocated = GC.GetTotalAllocatedBytes(precise: true) - allocated;
-        // On a busy machine this is the better number: what the threads really ran, spinning included.
-        double busy = (Environment.CpuUsage.TotalTime - processor).TotalSeconds / threads / MeasuredSteps;
-        Array.Sort(seconds);
-        double median = seconds[MeasuredSteps / 2], encode = 2.0 * tokens * latents * 2 * width / (ceiling * 1e9);
-        table.Row(
-            name, 2 * width, latents, tokens, last.L0, median * 1e3, Math.Round(tokens / median), $"{encode / median:P0}", $"{median / encode:F2}x", allocated / MeasuredSteps);
-        string parts = string.Join(", ", backend.Seconds.Where(x => x.Value > 0).OrderByDescending(x => x.Value).Select(x => $"{x.Key} {x.Value / MeasuredSteps * 1e3:F2}"));
-        details.Add($"{name}, E = {2 * width}, L = {latents}: fastest {seconds[0] * 1e3:F1} ms, processor time per thread {busy * 1e3:F1} ms; ceiling {ceiling:F0} GFLOP/s; mean ms by op: {parts}; dead {last.Dead}");
     }
 }

@@ -1,6 +1,7 @@
 using Diffract.Compute.Kernels;
 using Diffract.Compute.Reference;
 using Diffract.Cpu;
+using Diffract.Cpu.Threads;
 using Diffract.Runs;
 
 namespace Diffract.Cli;
@@ -39,6 +40,6 @@ static class Backends
             "off" => ScreeningMode.Off,
             _ => throw DiffractException.Argument($"--screening {screening} is unknown; wanted auto, on or off"),
         };
-        return new CpuBackend(path, threads ?? Environment.ProcessorCount, mode);
+        return new CpuBackend(path, WorkerPool.Fit(threads), mode);
     }
 }

@@ -9,7 +9,7 @@ sealed class CommonOptions
 {
     public Option<string> Device { get; } = new("--device") { Description = "Where kernels run: auto, cpu or reference (slow oracle).", DefaultValueFactory = _ => "auto" };
 
-    public Option<int?> Threads { get; } = new("--threads") { Description = "Worker threads. Default: the smaller of the affinity mask and the container's quota." };
+    public Option<int?> Threads { get; } = new("--threads") { Description = "Worker threads; more than the processors of the affinity mask and the container's quota are not started. Default: as many as these." };
 
     public Option<string> Screening { get; } = new("--screening")
     {

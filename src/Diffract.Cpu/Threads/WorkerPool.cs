@@ -58,6 +58,9 @@ public sealed unsafe class WorkerPool : IDisposable
     /// <summary>Processors inside this process's affinity mask and the container's quota: the runtime counts both.</summary>
     public static int Available => Environment.ProcessorCount;
 
+    /// <summary>The threads to start where so many are asked for: never more than <see cref="Available"/>, which could only wait for each other.</summary>
+    public static int Fit(int? asked) => Math.Min(asked ?? Available, Available);
+
     /// <summary>Threads that work, the caller included. Task bodies get a worker number below it.</summary>
     public int Threads { get; }
 
