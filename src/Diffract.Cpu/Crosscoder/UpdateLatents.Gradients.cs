@@ -20,6 +20,9 @@ sealed unsafe partial class UpdateLatents
 
     const int ColumnsPerTask = 64;
 
+    /// <summary>Pairs whose rows, with those that they add to, fit a first-level cache at widths of some hundred.</summary>
+    const int PairsAtATime = 8;
+
     HostBuffer _rows = new(ElementType.Float32, 16);
     HostBuffer _kept = new(ElementType.Float32, 16);
     HostBuffer _slots = new(ElementType.Int32, 16);
@@ -147,7 +150,13 @@ sealed unsafe partial class UpdateLatents
         int slot = task / job->Parts, first = task % job->Parts * ColumnsPerTask;
         float* dec = job->Kept + (nint)slot * 2 * job->Padded + first, enc = dec + job->Padded;
         int columns = Math.Min(ColumnsPerTask, job->Width - first);
-        SumRows(job, job->Hot[slot], dec, enc, first, columns, null);
+        bool begun = false;
+        for (int t = 0; t < job->TermCount; t++)
+        {
+            Term* term = job->Terms + t;
+            int j = job->Hot[slot], from = term->Start[j], count = term->Start[j + 1] - from;
+            SumColumns(job, term, from, count, dec, enc, first, columns, default, default, ref begun);
+        }
     }
 
     /// <summary>The gradients of latent j; a null row where they are zero throughout.</summary>
@@ -167,14 +176,14 @@ sealed unsafe partial class UpdateLatents
             return default;
         }
 
-        bool summed = slot >= 0 && slot < job->HotCount;
+        bool summed = slot >= 0 && slot < job->HotCount, begun = false;
         for (int t = 0; t < job->TermCount; t++)
         {
             Term* term = job->Terms + t;
             int first = term->Start[j], end = term->Start[j + 1];
             if (!summed)
             {
-                CodeGradients(job, term, j, first, end);
+                SumRows(job, term, j, g.Dec, g.Enc, ref begun);
             }
 
             for (int i = first; i < end; i++)
@@ -183,9 +192,10 @@ sealed unsafe partial class UpdateLatents
             }
         }
 
-        if (!summed)
+        if (!summed && !begun)
         {
-            SumRows(job, j, g.Dec, g.Enc, 0, job->Width, job->Squares == null ? job : null);
+            new Span<float>(g.Dec, job->Width).Clear();
+            new Span<float>(g.Enc, job->Width).Clear();
         }
 
         Pull(job, j, g.Dec);
@@ -216,58 +226,61 @@ sealed unsafe partial class UpdateLatents
         }
     }
 
-    /// <summary>Σ f·grad and Σ γ·acts of latent j over some columns, all terms in their order. The update, which wants its moments next, has them fetched meanwhile.</summary>
-    static void SumRows(Job* job, int j, float* dec, float* enc, int first, int columns, Job* update)
+    /// <summary>
+    /// γ, Σ f·grad and Σ γ·acts of latent j over the pairs of one term, a few pairs at a time: their rows are still in the first-level cache when they are read again.
+    /// The update, which wants weights and moments next, has them fetched meanwhile.
+    /// </summary>
+    static void SumRows(Job* job, Term* term, int j, float* dec, float* enc, ref bool begun)
     {
         Fetch decAhead = default, encAhead = default;
-        if (update != null)
+        if (job->Squares == null && !begun)
         {
             decAhead = new() { A = job->Dec.At(j), B = job->DecM.At(j), C = job->DecV.At(j) };
             encAhead = new() { A = job->Enc.At(j), B = job->EncM.At(j), C = job->EncV.At(j) };
         }
 
-        bool begun = false;
-        for (int t = 0; t < job->TermCount; t++)
+        int end = term->Start[j + 1];
+        for (int first = term->Start[j]; first < end; first += PairsAtATime)
         {
-            Term* term = job->Terms + t;
-            int from = term->Start[j], count = term->Start[j + 1] - from;
-            if (count == 0)
-            {
-                continue;
-            }
+            int count = Math.Min(PairsAtATime, end - first);
+            CodeGradients(job, term, j, first, first + count);
+            SumColumns(job, term, first, count, dec, enc, 0, job->Width, decAhead, encAhead, ref begun);
+        }
+    }
 
-            if (!begun && term->Active == null)
-            {
-                RowSums.Set(count, term->Token + from, term->Value + from, term->Grad + first, term->GradStride, columns, dec, decAhead);
-                RowSums.Set(count, term->Token + from, term->Gradient + from, job->Acts + first, job->ActsStride, columns, enc, encAhead);
-                begun = true;
-                continue;
-            }
+    /// <summary>Adds some pairs' f·grad and γ·acts over some columns; the first of a latent begin the sums.</summary>
+    static void SumColumns(Job* job, Term* term, int from, int count, float* dec, float* enc, int first, int columns, Fetch decAhead, Fetch encAhead, ref bool begun)
+    {
+        if (count == 0)
+        {
+            return;
+        }
 
-            if (!begun)
-            {
-                new Span<float>(dec, columns).Clear();
-                new Span<float>(enc, columns).Clear();
-                begun = true;
-            }
-
-            if (term->Active == null)
-            {
-                RowSums.Add(count, term->Token + from, term->Value + from, term->Grad + first, term->GradStride, columns, dec);
-            }
-            else
-            {
-                ByModel.Add(count, term->Token + from, term->Value + from, term->Active + from, term->Grad, term->GradStride, job->Offsets, job->Models, first, columns, dec);
-            }
-
-            RowSums.Add(count, term->Token + from, term->Gradient + from, job->Acts + first, job->ActsStride, columns, enc);
+        if (!begun && term->Active == null)
+        {
+            RowSums.Set(count, term->Token + from, term->Value + from, term->Grad + first, term->GradStride, columns, dec, decAhead);
+            RowSums.Set(count, term->Token + from, term->Gradient + from, job->Acts + first, job->ActsStride, columns, enc, encAhead);
+            begun = true;
+            return;
         }
 
         if (!begun)
         {
             new Span<float>(dec, columns).Clear();
             new Span<float>(enc, columns).Clear();
+            begun = true;
         }
+
+        if (term->Active == null)
+        {
+            RowSums.Add(count, term->Token + from, term->Value + from, term->Grad + first, term->GradStride, columns, dec);
+        }
+        else
+        {
+            ByModel.Add(count, term->Token + from, term->Value + from, term->Active + from, term->Grad, term->GradStride, job->Offsets, job->Models, first, columns, dec);
+        }
+
+        RowSums.Add(count, term->Token + from, term->Gradient + from, job->Acts + first, job->ActsStride, columns, enc);
     }
 
     /// <summary>The gradient rows of a latent, before clipping.</summary>
