@@ -16,41 +16,20 @@ public static class TrainingPlan
 
     const double L1Encodes = 4;
 
-    /// <summary>Bytes of weights, moments and workspace.</summary>
-    public static long Bytes(TrainingConfig config)
-    {
-        CrosscoderConfig c = config.Crosscoder;
-        long weights = 2L * c.Latents * c.E + c.Latents + c.E;
-        long batch = (long)config.Batch * c.E;
-        long work = c.Kind != CrosscoderKind.L1
-            ? 6 * batch + 10L * config.Batch * c.K
-            : 4 * batch + 2L * config.Batch * (c.Latents + 16) + 5L * config.Batch * (long)(c.Latents * Math.Max(0, config.DenseAbove));
-        return sizeof(float) * (3 * weights + work);
-    }
-
-    /// <summary>The same for trainings that share a pass.</summary>
+    /// <summary>Bytes of trainings that share a pass.</summary>
     public static long Bytes(params ReadOnlySpan<TrainingConfig> configs)
     {
         long bytes = 0;
         foreach (TrainingConfig config in configs)
         {
-            bytes += Bytes(config);
+            bytes += TrainingMemory.Bytes(config);
         }
 
         return bytes;
     }
 
     /// <exception cref="DiffractException">Less memory than they take together.</exception>
-    public static void RequireMemory(params ReadOnlySpan<TrainingConfig> configs)
-    {
-        long there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        if (Bytes(configs) > there)
-        {
-            throw new DiffractException(configs.Length == 1
-                ? $"training {configs[0].Crosscoder.Latents} latents in batches of {configs[0].Batch} takes {Size(Bytes(configs))}, there are {Size(there)}; lower --latents or --batch"
-                : $"training {configs.Length} crosscoders in one pass takes {Size(Bytes(configs))}, there are {Size(there)}; train fewer at once, or lower --latents or --batch");
-        }
-    }
+    public static void RequireMemory(params ReadOnlySpan<TrainingConfig> configs) => TrainingMemory.Require(configs, TrainingMemory.Available());
 
     /// <summary>Weights and moments, finished and in the three checkpoints that are there while the third is written, must fit on the disk.</summary>
     /// <exception cref="DiffractException">Less room than that.</exception>
@@ -90,7 +69,7 @@ public static class TrainingPlan
         progress.Line(string.Create(
             CultureInfo.InvariantCulture,
             $"{what}: {kind}, {c.Latents:N0} latents on widths {string.Join(" + ", c.Widths)}; {config.Steps:N0} steps of {config.Batch:N0} tokens ({presented:N0} presented, {(double)presented / source.DistinctTokens:F1} passes)"));
-        progress.Line($"{what}: {Size(Bytes(config))} of memory, about {Duration(seconds)}, on {crosscoder.Backend.Description}" + (firstStep > 0 ? $"; going on at step {firstStep}" : ""));
+        progress.Line($"{what}: {Size(Bytes(config))} of memory{WhenDead(config)}, about {Duration(seconds)}, on {crosscoder.Backend.Description}" + (firstStep > 0 ? $"; going on at step {firstStep}" : ""));
         string normalised = crosscoder.Normalisation is { } norm ? FormattableString.Invariant($"; trained on activations normalised to a root mean square of {norm.TargetRms}") : "";
         progress.Line($"{what}: gamma (|mean|/|std|) by model: {string.Join(", ", shape.Gamma_M.Select(g => g.ToString("F2", CultureInfo.InvariantCulture)))}; "
             + string.Create(CultureInfo.InvariantCulture, $"attention sinks (longer than {ActivationShape.SinkMultiple} medians): ")
@@ -133,9 +112,15 @@ public static class TrainingPlan
     }
 
     /// <summary>So many bytes in MiB or GiB.</summary>
-    public static string Size(long bytes) => bytes < 1L << 30
-        ? string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(bytes / 1048576.0):F0} MiB")
-        : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1073741824.0:F1} GiB");
+    public static string Size(long bytes) => TrainingMemory.Size(bytes);
+
+    /// <summary>What dead latents take on top: a crosscoder may end up with thousands of them, or none.</summary>
+    static string WhenDead(TrainingConfig config)
+    {
+        int dead = Math.Min(1000, config.Crosscoder.Latents);
+        long bytes = TrainingMemory.DeadBytes(config, dead);
+        return bytes == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $" ({Size(bytes)} more while {dead:N0} latents are dead)");
+    }
 
     static string Duration(double seconds) => seconds switch
     {
