@@ -15,15 +15,15 @@ began=$(date +%s%N)
 $program train "$work/run" --name whole "${options[@]}" > /dev/null 2>&1
 lasts=$(( ($(date +%s%N) - began) / 1000000 ))
 
-done=0 trainings=0 half=0 before=0 finished=0 compared=0
+done=0 trainings=0 half=0 before=0 finished=0 resumed=0 compared=0
 while [ "$done" -lt "$kills" ]; do
   trainings=$((trainings + 1))
   name=cut$trainings
-  # A few kills a training: each lets it run for at most a third of what a whole one lasts.
+  # A few kills a training: each lets it run for at most half of what a whole one lasts.
   while :; do
     $program train "$work/run" --name $name "${options[@]}" > "$work/out" 2>&1 &
     process=$!
-    wait_ms=$((200 + RANDOM % (lasts / 3)))
+    wait_ms=$((300 + RANDOM % (lasts / 2)))
     sleep "$(printf '%d.%03d' $((wait_ms / 1000)) $((wait_ms % 1000)))"
     if [ "$done" -ge "$kills" ] || ! kill -9 $process 2> /dev/null; then
       wait $process || { cat "$work/out"; exit 1; }
@@ -32,9 +32,11 @@ while [ "$done" -lt "$kills" ]; do
     wait $process 2> /dev/null || true
     done=$((done + 1))
     # Where it was hit, as far as the folders show.
-    if ls -d "$work"/run/crosscoders/$name-*/checkpoints/*.part > /dev/null 2>&1; then half=$((half + 1)); fi
-    if ! ls "$work"/run/crosscoders/$name-*/checkpoints/*/state.json "$work"/run/crosscoders/$name-*/manifest.json > /dev/null 2>&1; then before=$((before + 1)); fi
-    if ls "$work"/run/crosscoders/$name-*/manifest.json > /dev/null 2>&1; then finished=$((finished + 1)); fi
+    there() { compgen -G "$work/run/crosscoders/$name-*/$1" > /dev/null; }
+    if there "checkpoints/*.part"; then half=$((half + 1)); fi
+    if ! there "checkpoints/*/state.json" && ! there manifest.json; then before=$((before + 1)); fi
+    if there manifest.json; then finished=$((finished + 1)); fi
+    if grep -q "going on at step" "$work/out"; then resumed=$((resumed + 1)); fi
   done
   for whole in "$work"/run/crosscoders/whole-*; do
     cut=${whole/whole/$name}
@@ -54,6 +56,7 @@ done
   echo "|---|---:|"
   echo "| kills | $done |"
   echo "| of these before the first checkpoint, start of the program included | $before |"
+  echo "| of calls that had gone on from a checkpoint themselves | $resumed |"
   echo "| with a half-written checkpoint beside the whole ones | $half |"
   echo "| when some of the four had finished | $finished |"
   echo "| trainings that they ended | $trainings |"

@@ -109,7 +109,7 @@ static class TrainCommand
         readonly Option<double?> _baseOnly = new("--base-only") { Description = "Latents that read and write the base model alone, by mask: a share below 1, or a number. [that of --init, else 0]" };
         readonly Option<double?> _chatOnly = new("--chat-only") { Description = "Latents that read and write the chat model alone, by mask, after those of the base: a share below 1, or a number. [that of --init, else 0]" };
         readonly Option<double?> _targetL0 = TrainVariants.List(new Option<double?>("--target-l0") { Description = "L1, JumpReLU: search the mu that leaves so many latents active per token, by short trainings on the same batches. [no search]" });
-        readonly Option<long?> _searchSteps = new("--search-steps") { Description = "Steps of such a short training. [a fifth of the steps, at least 100]" };
+        readonly Option<long?> _searchSteps = new("--search-steps") { Description = "Steps of such a short training. [half of the steps, at least 100]" };
         readonly Option<double?> _lr = new("--lr") { Description = "Learning rate. [0.001]" };
         readonly Option<long?> _warmup = new("--warmup") { Description = "Steps over which the learning rate rises from 0; fewer than --steps where it is given. [1000]" };
         readonly Option<long?> _steps = new("--steps") { Description = "Steps. [all whole batches]" };

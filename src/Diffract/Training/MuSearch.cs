@@ -18,8 +18,8 @@ public sealed record MuSearch(double Mu, IReadOnlyList<(double Mu, double L0)> T
     const int MostTrials = 12;
     const double Widen = 4;
 
-    /// <summary>Steps of a trial where nothing is said: a fifth of the training, at least 100.</summary>
-    public static long DefaultSteps(long steps) => Math.Min(steps, Math.Max(100, steps / 5));
+    /// <summary>Steps of a trial where nothing is said: half of the training, at least 100.</summary>
+    public static long DefaultSteps(long steps) => Math.Min(steps, Math.Max(100, steps / 2));
 
     /// <param name="what">What progress calls the training.</param>
     /// <param name="config">The training; its mu is the first that is tried.</param>
