@@ -24,6 +24,7 @@ public static class CommandTable
         ReportCommand.Create(),
         PlantedCommand.Create(),
         PlantedScoreCommand.Create(),
+        RenderCommand.Create(),
         ForwardCommand.Create(),
         EncodeCommand.Create(),
         ExportCommand.Create(),

@@ -35,15 +35,7 @@ public sealed class ChatTemplate
     /// <param name="bosToken">Text of the BOS token where <c>tokenizer_config.json</c> names none.</param>
     public static ChatTemplate Load(string folder, string? bosToken = null)
     {
-        string file = Path.Combine(folder, "chat_template.jinja"), configFile = Path.Combine(folder, "tokenizer_config.json");
-        JsonElement config = File.Exists(configFile) ? ReadConfig(configFile) : default;
-        string source = File.Exists(file) ? file : configFile;
-        string? text = File.Exists(file) ? File.ReadAllText(file) : FromConfig(config, configFile);
-        if (text is null)
-        {
-            throw new DiffractException($"{folder} has no chat template, but chats are to be read; wanted chat_template.jinja or chat_template in tokenizer_config.json; give text alone, or a chat model with a template");
-        }
-
+        (string text, string source, JsonElement config) = Source(folder);
         if (!Known.Contains(Squeeze(text)))
         {
             throw new DiffractException(
@@ -51,6 +43,16 @@ public sealed class ChatTemplate
         }
 
         return new ChatTemplate(SpecialToken(config, "bos_token") ?? bosToken ?? "");
+    }
+
+    /// <summary>The template's text as it stands, the file that holds it, and <c>tokenizer_config.json</c> where there is one.</summary>
+    internal static (string Text, string Source, JsonElement Config) Source(string folder)
+    {
+        string file = Path.Combine(folder, "chat_template.jinja"), configFile = Path.Combine(folder, "tokenizer_config.json");
+        JsonElement config = File.Exists(configFile) ? ReadConfig(configFile) : default;
+        string source = File.Exists(file) ? file : configFile;
+        string? text = File.Exists(file) ? File.ReadAllText(file) : FromConfig(config, configFile);
+        return (text ?? throw new DiffractException($"{folder} has no chat template, but chats are to be read; wanted chat_template.jinja or chat_template in tokenizer_config.json; give text alone, or a chat model with a template"), source, config);
     }
 
     /// <summary>Why these turns cannot be rendered, or null when they can: roles user and assistant must alternate, the user first.</summary>
@@ -194,7 +196,7 @@ public sealed class ChatTemplate
         throw new DiffractException($"{file} lists the chat templates {string.Join(", ", names)}, wanted one named default; put the right one into chat_template.jinja");
     }
 
-    static string? SpecialToken(JsonElement config, string name)
+    internal static string? SpecialToken(JsonElement config, string name)
         => config.ValueKind != JsonValueKind.Object || !config.TryGetProperty(name, out JsonElement token) ? null
             : token.ValueKind == JsonValueKind.String ? token.GetString()
             : Text(token, "content");

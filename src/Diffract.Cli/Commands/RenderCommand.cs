@@ -1,0 +1,34 @@
+using System.CommandLine;
+using Diffract.Text;
+
+namespace Diffract.Cli.Commands;
+
+/// <summary><c>diffract render</c>: chats as the text that a model's own template makes of them.</summary>
+static class RenderCommand
+{
+    public static Command Create()
+    {
+        Command command = new("render", """
+            Renders chats with a model's own Jinja template.
+
+            Loose files: diffract render --model DIR --chats F.jsonl --out O.jsonl [--add-generation-prompt]
+              One output line for each input line (messages or turns; every other key is a variable of the template): text and generation (spans of {% generation %} blocks, in code
+              points), or error. DIR needs chat_template.jinja or tokenizer_config.json. The template sees these variables and the special tokens, no file and nothing of the program.
+            """);
+        Option<string> model = new("--model") { Description = "Loose files: folder with chat_template.jinja or tokenizer_config.json.", Required = true };
+        Option<string> chats = new("--chats") { Description = "Loose files: JSON lines with messages or turns, plain or .gz.", Required = true };
+        Option<string> output = new("--out") { Description = "Loose files: file to write.", Required = true };
+        Option<bool> prompt = new("--add-generation-prompt") { Description = "Ask the template for the beginning of an answer. Default: do not." };
+        foreach (Option option in (Option[])[model, chats, output, prompt])
+        {
+            command.Options.Add(option);
+        }
+
+        new CommonOptions().Run(command, (parse, backend, progress, stop) =>
+        {
+            (int lines, int errors) = ChatRenderer.RenderFile(parse.GetValue(model)!, parse.GetValue(chats)!, parse.GetValue(output)!, parse.GetValue(prompt), DateTime.Now, stop);
+            progress.Done("render", $"{lines} lines, {errors} of them errors, in {parse.GetValue(output)}");
+        });
+        return command;
+    }
+}
