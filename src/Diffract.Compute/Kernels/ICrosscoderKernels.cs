@@ -51,7 +51,7 @@ public interface ICrosscoderKernels
     /// </summary>
     void Decode(SparseCode code, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE);
 
-    /// <summary>recon_BE = code_BL · wDec_LE + bDec_E.</summary>
+    /// <summary>recon_BE = code_BL · wDec_LE + bDec_E; the one sum over latents that a backend need not take by shard.</summary>
     void DecodeDense(Matrix code_BL, Matrix wDec_LE, Matrix? bDec_E, Matrix recon_BE);
 
     /// <summary>
