@@ -250,10 +250,9 @@ sealed class Target(string? name, string? attribute, List<Target>? parts)
         }
         else
         {
-            object? owner = scope.Get(name!);
-            if (owner is not Namespace ns)
+            if (scope.Get(name!) is not Namespace ns)
             {
-                throw owner is Undefined u ? u.Error() : new JinjaException("TemplateRuntimeError", "cannot assign attribute on non-namespace object");
+                throw new JinjaException("TemplateRuntimeError", "cannot assign attribute on non-namespace object");
             }
 
             ns.Attributes[attribute] = value;

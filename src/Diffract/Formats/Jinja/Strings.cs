@@ -209,7 +209,7 @@ static class Strings
             r.Step();
             int found = text.IndexOf(old, at, StringComparison.Ordinal);
             int next = old.Length > 0 ? found : at;
-            if (found < 0 || (old.Length == 0 && result.Length > 0 && at >= text.Length))
+            if (found < 0)
             {
                 break;
             }

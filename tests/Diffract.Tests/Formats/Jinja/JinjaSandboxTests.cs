@@ -52,6 +52,14 @@ public sealed class JinjaSandboxTests
     }
 
     [Fact]
+    public void An_empty_string_is_replaced_around_every_character()
+        => Assert.Equal("-a-b-|-a-bc|x", JinjaTemplate.Parse("{{ 'ab'.replace('', '-') }}|{{ 'abc'.replace('', '-', 2) }}|{{ ''.replace('', 'x') }}").Render(Nothing, Now).Text);
+
+    [Fact]
+    public void Only_a_namespace_takes_attributes()
+        => Assert.Equal("TemplateRuntimeError: cannot assign attribute on non-namespace object", Refused("{% set a.b = 2 %}"));
+
+    [Fact]
     public void Each_limit_can_be_set()
     {
         Assert.StartsWith("LimitError: the template takes more than 50 steps", Refused("{% for i in range(100) %}{% endfor %}", new JinjaLimits { Steps = 50 }), StringComparison.Ordinal);
