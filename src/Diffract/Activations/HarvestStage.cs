@@ -73,7 +73,7 @@ public static class HarvestStage
         long rowBytes = (long)e * settings.Storage.Size();
         long bytes = shards.Sum(s => s.Rows * rowBytes);
         long there = shards.Select(s => new FileInfo(Path.Combine(folder, s.FileName))).Where(f => f.Exists).Sum(f => f.Length);
-        long weights = models.Sum(m => CheckpointFiles.Weights(m.Folder).Sum(f => new FileInfo(f).Length));
+        long weights = models.Sum(m => CheckpointFiles.Weights(m.Folder).Sum(CheckpointFiles.Length));
 
         // Two shards, since one is written while the next is computed, and both models' residuals twice.
         long buffers = (2 * shards.Max(s => s.Rows) * rowBytes) + ((long)settings.BatchTokens * e * sizeof(float) * 2);

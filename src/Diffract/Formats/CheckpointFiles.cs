@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Diffract.Runs;
+using Microsoft.Win32.SafeHandles;
 
 namespace Diffract.Formats;
 
@@ -45,6 +46,13 @@ public static class CheckpointFiles
         }
 
         return shards;
+    }
+
+    /// <summary>Length of a file in bytes, also where the path is a symbolic link, as in a model cache.</summary>
+    public static long Length(string path)
+    {
+        using SafeFileHandle file = File.OpenHandle(path);
+        return RandomAccess.GetLength(file);
     }
 
     static List<string> Shards(string index)

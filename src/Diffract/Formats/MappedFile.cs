@@ -21,7 +21,7 @@ public sealed unsafe class MappedFile : IDisposable
 
         try
         {
-            Length = new FileInfo(path).Length;
+            Length = CheckpointFiles.Length(path);
             if (Length == 0)
             {
                 return;

@@ -245,6 +245,6 @@ public static class TokenizeStage
         }
 
         // About four bytes of text a token, and packed files hold about three times their size.
-        long Estimate() => settings.Texts.Concat(settings.Chats).Sum(f => new FileInfo(f).Length * (f.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? 3 : 1)) / 4;
+        long Estimate() => settings.Texts.Concat(settings.Chats).Sum(f => CheckpointFiles.Length(f) * (f.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? 3 : 1)) / 4;
     }
 }

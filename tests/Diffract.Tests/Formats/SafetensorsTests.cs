@@ -10,6 +10,20 @@ public sealed class SafetensorsTests : IDisposable
     public void Dispose() => File.Delete(_path);
 
     [Fact]
+    public void A_file_behind_a_symbolic_link_is_read_as_in_a_model_cache()
+    {
+        using TemporaryFolder folder = new();
+        string blob = Path.Combine(folder.Path, "blob"), link = Path.Combine(folder.Path, "model.safetensors");
+        SafetensorsWriter writer = new();
+        writer.AddBytes("w", "F32", [2], 8, stream => stream.Write([0, 0, 128, 63, 0, 0, 0, 64]));
+        writer.Save(blob);
+        File.CreateSymbolicLink(link, "blob");
+        using SafetensorsFile file = SafetensorsFile.Open(link);
+        Assert.Equal([1f, 2f], file.Floats("w"));
+        Assert.Equal(new FileInfo(blob).Length, CheckpointFiles.Length(link));
+    }
+
+    [Fact]
     public void What_is_written_is_read_back()
     {
         SafetensorsWriter writer = new();
