@@ -7,15 +7,10 @@ namespace Diffract.Tokens;
 /// <summary>What both models' <c>config.json</c> must agree on before any text is read, and how long a text they can take.</summary>
 sealed record PairShape(int Width, int Vocabulary, int ContextLimit)
 {
-    /// <summary>Reads both configurations; different widths or vocabularies are refused.</summary>
+    /// <summary>Reads both configurations; different vocabularies are refused, different widths are not: a crosscoder has a width for each model.</summary>
     public static PairShape Of(string baseModel, string chatModel)
     {
         PairShape a = Read(baseModel), b = Read(chatModel);
-        if (a.Width != b.Width)
-        {
-            throw new DiffractException($"base and chat model have different widths: {baseModel} has {a.Width}, {chatModel} has {b.Width}; wanted a chat model that was tuned from this base model");
-        }
-
         return a.Vocabulary == b.Vocabulary
             ? a with { ContextLimit = Math.Min(a.ContextLimit, b.ContextLimit) }
             : throw new DiffractException($"base and chat model have different vocabularies: {baseModel} has {a.Vocabulary}, {chatModel} has {b.Vocabulary}; wanted a chat model that was tuned from this base model");
