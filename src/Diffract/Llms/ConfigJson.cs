@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Diffract.Formats;
 using Diffract.Runs;
 
 namespace Diffract.Llms;
@@ -20,21 +21,8 @@ sealed class ConfigJson : IDisposable
 
     public static ConfigJson Open(string path)
     {
-        try
-        {
-            JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                ? new ConfigJson(path, document.RootElement, "", document)
-                : throw new DiffractException($"{path} is not a JSON object; wanted a model's configuration");
-        }
-        catch (JsonException e)
-        {
-            throw new DiffractException($"{path} is not valid JSON: {e.Message}", inner: e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new DiffractException($"cannot read {path}: {e.Message}", inner: e);
-        }
+        JsonDocument document = JsonFile.ReadObject(path, "a model's configuration");
+        return new ConfigJson(path, document.RootElement, "", document);
     }
 
     public DiffractException Refuse(string field, string got, string wanted) => new($"{Path}: {_prefix}{field} is {got}, wanted {wanted}");

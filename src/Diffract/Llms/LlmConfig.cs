@@ -10,6 +10,9 @@ namespace Diffract.Llms;
 /// </summary>
 public sealed record LlmConfig
 {
+    /// <summary>Many times what any model has: more is a damaged file.</summary>
+    const int MostLayers = 4096;
+
     /// <summary><c>model_type</c>.</summary>
     public string Family => Traits.Name;
 
@@ -102,6 +105,11 @@ public sealed record LlmConfig
         int heads = json.Count("num_attention_heads", absent.Heads);
         int keyValueHeads = json.Count("num_key_value_heads", absent.KeyValueHeads);
         int headWidth = json.Count("head_dim", absent.HeadWidth);
+        if (layers > MostLayers)
+        {
+            throw json.Refuse("num_hidden_layers", $"{layers}", $"at most {MostLayers}");
+        }
+
         if (heads % keyValueHeads != 0)
         {
             throw json.Refuse("num_key_value_heads", $"{keyValueHeads}", $"a divisor of num_attention_heads, {heads}");

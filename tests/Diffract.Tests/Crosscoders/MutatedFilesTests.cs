@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using System.IO.Compression;
 using Diffract.Compute.Reference;
 using Diffract.Crosscoders;
@@ -8,16 +6,12 @@ using Diffract.Tests.Formats;
 
 namespace Diffract.Tests.Crosscoders;
 
-/// <summary>
-/// Damaged files load or are refused with our own error, in one line, within bounded memory: never another exception. 2,000 of each kind; tests/fuzz.sh asks for more (DIFFRACT_FUZZ)
-/// and for a table of what came out (DIFFRACT_FUZZ_TABLE).
-/// </summary>
+/// <summary>Damaged crosscoders load or are refused, by <see cref="MutatedFiles"/>.</summary>
 public sealed class MutatedFilesTests : IDisposable
 {
     /// <summary>Managed memory that one load may take: the files are of 30 KB, and the crosscoder and its copies take a few times that.</summary>
     const long MostBytes = 4L << 20;
 
-    static readonly int Count = int.Parse(Environment.GetEnvironmentVariable("DIFFRACT_FUZZ") ?? "2000", CultureInfo.InvariantCulture);
     readonly TemporaryFolder _folder = new();
     readonly ReferenceBackend _backend = new();
 
@@ -40,35 +34,11 @@ public sealed class MutatedFilesTests : IDisposable
     {
         string path = Path.Combine(Prepare(name), file);
         byte[] whole = File.ReadAllBytes(path);
-        int accepted = 0;
-        (long most, TimeSpan longest) = (0, TimeSpan.Zero);
-        for (int i = 0; i < Count; i++)
+        MutatedFiles.Check(kind, MostBytes, mutations => Damage(kind, whole, mutations), damaged =>
         {
-            byte[] damaged = Damage(kind, whole, new Mutations((ulong)i));
             File.WriteAllBytes(path, damaged);
-            long before = GC.GetAllocatedBytesForCurrentThread(), start = Stopwatch.GetTimestamp();
-            try
-            {
-                using Crosscoder crosscoder = CrosscoderFolder.Load(_folder.Path, _backend);
-                accepted++;
-            }
-            catch (DiffractException e)
-            {
-                Assert.DoesNotContain('\n', e.Message);
-            }
-            catch (Exception e)
-            {
-                File.WriteAllBytes(Path.Combine(Path.GetTempPath(), "diffract-damaged-" + file), damaged);
-                Assert.Fail($"{kind} {i}: {e}");
-            }
-
-            most = Math.Max(most, GC.GetAllocatedBytesForCurrentThread() - before);
-            longest = longest > Stopwatch.GetElapsedTime(start) ? longest : Stopwatch.GetElapsedTime(start);
-            Assert.True(most <= MostBytes, $"{kind} {i}: {most} bytes");
-        }
-
-        Assert.InRange(accepted, 0, Count - 1);
-        Report(kind, accepted, most, longest);
+            using Crosscoder crosscoder = CrosscoderFolder.Load(_folder.Path, _backend);
+        });
     }
 
     /// <summary>A folder with sound files.</summary>
@@ -114,14 +84,5 @@ public sealed class MutatedFilesTests : IDisposable
             _ => 0,
         };
         return head > 0 ? [.. mutations.Damage(whole[..head]), .. whole[head..]] : mutations.Damage(whole);
-    }
-
-    static void Report(string kind, int accepted, long most, TimeSpan longest)
-    {
-        if (Environment.GetEnvironmentVariable("DIFFRACT_FUZZ_TABLE") is { } table)
-        {
-            File.AppendAllText(table, string.Create(
-                CultureInfo.InvariantCulture, $"| {kind} | {Count:N0} | {Count - accepted:N0} | {accepted:N0} | {most / 1024:N0} | {longest.TotalMilliseconds:N0} |\n"));
-        }
     }
 }
