@@ -7,8 +7,7 @@ using Diffract.Llms;
 namespace Diffract.Bench;
 
 /// <summary>
-/// The forward pass of the harvest on the embedded pair: blocks 0 to 3 over batches of whole sequences. Useful operations only: two for each weight and token, and four for each visible
-/// key, head and width; norms, activations and masked scores count nothing.
+/// The forward pass of the harvest on the embedded pair: blocks 0 to 3 over batches of whole sequences.
 /// </summary>
 static class HarvestBench
 {
@@ -37,7 +36,7 @@ static class HarvestBench
                 long before = GC.GetTotalAllocatedBytes(precise: true);
                 pass();
                 long allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
-                double rate = Operations(llm.Config, batch) / seconds / 1e9;
+                double rate = ForwardCost.Operations(llm.Config, batch, Layer + 1) / seconds / 1e9;
                 table.Row(model, batch.Tokens, seconds * 1e3, batch.Tokens / seconds, rate, $"{rate / ceiling:P0}", allocated);
                 resid_TD.Buffer.Dispose();
             }
@@ -60,23 +59,6 @@ static class HarvestBench
         }
 
         return batch;
-    }
-
-    static double Operations(LlmConfig c, TokenBatch batch)
-    {
-        double weights = (double)c.Width * c.HeadWidth * (2 * c.Heads + 2 * c.KeyValueHeads) + 3.0 * c.Width * c.MlpWidth;
-        double sum = 0;
-        for (int layer = 0; layer <= Layer; layer++)
-        {
-            sum += 2 * weights * batch.Tokens;
-            foreach (int position in batch.Positions)
-            {
-                int seen = c.Windows[layer] > 0 ? Math.Min(position + 1, c.Windows[layer]) : position + 1;
-                sum += 4.0 * seen * c.Heads * c.HeadWidth;
-            }
-        }
-
-        return sum;
     }
 
     /// <summary>assets/organism of the checkout that this program was built in.</summary>

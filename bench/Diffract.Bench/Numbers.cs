@@ -21,13 +21,13 @@ static class Numbers
         return matrix;
     }
 
-    /// <summary>Seconds of the fastest run: at least five runs and a quarter of a second.</summary>
-    public static double Best(Action action)
+    /// <summary>Seconds of the fastest run: at least <paramref name="runs"/> runs and a quarter of a second.</summary>
+    public static double Best(Action action, int runs = 5)
     {
         action();
         double best = double.MaxValue;
         long begin = Stopwatch.GetTimestamp();
-        for (int run = 0; run < 5 || Stopwatch.GetElapsedTime(begin).TotalSeconds < 0.25; run++)
+        for (int run = 0; run < runs || Stopwatch.GetElapsedTime(begin).TotalSeconds < 0.25; run++)
         {
             long start = Stopwatch.GetTimestamp();
             action();

@@ -45,11 +45,17 @@ switch (names.FirstOrDefault())
     case "harvest":
         HarvestBench.Run(table, path, threads);
         break;
+    case "prefill":
+        PrefillBench.Run(table, path, threads);
+        break;
+    case "generate":
+        GenerateBench.Run(table, path, threads);
+        break;
     case "peer":
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | prefill | generate | peer [--save]");
         return 2;
 }
 

@@ -33,7 +33,7 @@ public sealed class CpuBackend : IBackend
         _touch = FirstTouch;
         _product = new MatrixProduct(path, _pool);
         _crosscoder = new CpuCrosscoderKernels(path, screening, _pool, _product);
-        _transformer = new CpuTransformerKernels(path, _pool, _product);
+        _transformer = new CpuTransformerKernels(path, _pool);
         Scaling = new CpuScalingKernels(_pool);
     }
 

@@ -6,10 +6,11 @@ using Diffract.Cpu.Threads;
 namespace Diffract.Cpu.Transformer;
 
 /// <summary>The language model's set: checks shapes, calls the operations.</summary>
-public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool, MatrixProduct product) : ITransformerKernels, IDisposable
+public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool) : ITransformerKernels, IDisposable
 {
     readonly Attention _attention = new(path, pool);
-    readonly Mlp _mlp = new(path, pool, product);
+    readonly WeightProduct _product = new(path, pool);
+    readonly Mlp _mlp = new();
 
     public void Embed(ReadOnlySpan<int> ids, Matrix table_VD, float scale, Matrix out_TD)
     {
@@ -50,7 +51,7 @@ public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool, MatrixP
     public void MatMul(Matrix x_TK, Matrix weight_NK, Matrix out_TN)
     {
         TransformerShapes.MatMul(x_TK, weight_NK, out_TN);
-        product.TimesTransposed(x_TK, weight_NK, out_TN);
+        _product.Times(x_TK, weight_NK, out_TN);
     }
 
     public void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PH)
@@ -68,7 +69,7 @@ public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool, MatrixP
     public void GatedMlp(Matrix x_TD, Matrix gate_FD, Matrix up_FD, Matrix down_DF, Activation activation, Matrix out_TD)
     {
         TransformerShapes.GatedMlp(x_TD, gate_FD, up_FD, down_DF, out_TD);
-        _mlp.Run(x_TD, gate_FD, up_FD, down_DF, activation, out_TD);
+        _mlp.Run(_product, x_TD, gate_FD, up_FD, down_DF, activation, out_TD);
     }
 
     public void SoftCap(Matrix x, float cap) => Transformer.LogitStatistics.SoftCap(pool, x, cap);
@@ -89,5 +90,6 @@ public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool, MatrixP
     {
         _attention.Dispose();
         _mlp.Dispose();
+        _product.Dispose();
     }
 }

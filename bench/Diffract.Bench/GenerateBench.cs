@@ -1,0 +1,72 @@
+using System.Diagnostics;
+using Diffract.Compute.Buffers;
+using Diffract.Cpu;
+using Diffract.Cpu.Threads;
+using Diffract.Llms;
+
+namespace Diffract.Bench;
+
+/// <summary>
+/// Greedy generation with the cache: each token reads every weight once. The time of a token is that of a long continuation less that of a short one, by the number of tokens between.
+/// </summary>
+static class GenerateBench
+{
+    const int Prompt = 64, Short = 4, Long = 36, Turns = 5;
+
+    public static void Run(BenchTable table, CpuPath path, int threads)
+    {
+        double read;
+        using (WorkerPool pool = new(threads))
+        {
+            read = ReadCeiling.Measure(pool);
+            table.Note($"memory read by all threads {read:F1} GB/s, copied {Cpu.CopyCeiling.Measure(pool):F1} GB/s (read and written); {path}, {threads} threads");
+        }
+
+        table.Note($"two blocks of each model and as much of its head, random weights, from token {Prompt + Short} to {Prompt + Long}; best of {Turns} turns\n");
+        table.Header("model", "weights", "path", "MB read a token", "ms a token", "GB/s", "share of ceiling", "bytes allocated a token", "whole model: tokens/s");
+        foreach (ElementType type in (ElementType[])[ElementType.BFloat16, ElementType.Float32])
+        {
+            using ScaledCheckpoint gemma = ScaledCheckpoint.Gemma2(type);
+            Row(table, "Gemma 2 2B", 13, gemma, type, path, threads, read);
+            if (type == ElementType.BFloat16 && path != CpuPath.Vector)
+            {
+                Row(table, "Gemma 2 2B", 13, gemma, type, CpuPath.Vector, threads, read);
+            }
+        }
+    }
+
+    static void Row(BenchTable table, string model, int groups, ScaledCheckpoint checkpoint, ElementType type, CpuPath path, int threads, double ceiling)
+    {
+        using CpuBackend backend = new(path, threads);
+        using Llm llm = Llm.Load(checkpoint.Folder, backend);
+        int[] prompt = [.. Enumerable.Range(0, Prompt).Select(i => i * 37 % llm.Config.Vocabulary)];
+        // The first turn compiles and reads the file.
+        Measure(llm, prompt, Long);
+        (double Seconds, long Bytes) few = (double.MaxValue, long.MaxValue), many = few;
+        for (int turn = 0; turn < Turns; turn++)
+        {
+            few = Least(few, Measure(llm, prompt, Short));
+            many = Least(many, Measure(llm, prompt, Long));
+        }
+
+        double seconds = (many.Seconds - few.Seconds) / (Long - Short);
+        long allocated = (many.Bytes - few.Bytes) / (Long - Short);
+        LlmConfig c = llm.Config;
+        double bytes = (ForwardCost.BlockWeights(c) * c.Layers + (double)c.Vocabulary * c.Width) * type.Size();
+        double rate = bytes / seconds / 1e9;
+        string weights = type == ElementType.BFloat16 ? "bfloat16" : "float32";
+        table.Row(
+            model, weights, path.ToString().ToLowerInvariant(), bytes / 1e6, seconds * 1e3, rate, $"{rate / ceiling:P0}", allocated, 1 / (seconds * groups));
+    }
+
+    static (double Seconds, long Bytes) Least((double Seconds, long Bytes) a, (double Seconds, long Bytes) b) => (Math.Min(a.Seconds, b.Seconds), Math.Min(a.Bytes, b.Bytes));
+
+    static (double Seconds, long Bytes) Measure(Llm llm, int[] prompt, int tokens)
+    {
+        long before = GC.GetTotalAllocatedBytes(precise: true);
+        long start = Stopwatch.GetTimestamp();
+        llm.Greedy(prompt, tokens, stopAtEnd: false);
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return (seconds, GC.GetTotalAllocatedBytes(precise: true) - before);
+    }
+}
