@@ -55,7 +55,7 @@ public static class CheckpointFiles
         return RandomAccess.GetLength(file);
     }
 
-    static List<string> Shards(string index)
+    internal static List<string> Shards(string index)
     {
         try
         {

@@ -1,0 +1,221 @@
+using System.Security.Cryptography;
+using System.Text;
+using Diffract.Runs;
+
+namespace Diffract.Formats.Hub;
+
+/// <summary>
+/// Turns what a user calls a model into a folder: a folder that is there; else a repository of the hub in its cache; else the same, fetched. What is in the cache is taken as it is,
+/// without asking the network, so that a run means the same tomorrow.
+/// </summary>
+public static class HubFolder
+{
+    static readonly string[] SmallFiles =
+    [
+        "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json", "tokenizer.model",
+    ];
+
+    const string Single = "model.safetensors";
+    const string IndexName = "model.safetensors.index.json";
+
+    /// <param name="text">A folder, or a name such as <c>org/name@revision</c>.</param>
+    /// <param name="contents">What is wanted of it.</param>
+    /// <param name="settings">Cache and hub.</param>
+    /// <param name="progress">Hears where it was found and how far it is fetched.</param>
+    /// <param name="stop">Stops; what was fetched is kept and gone on with.</param>
+    /// <returns>The folder; as given when <paramref name="text"/> is no repository's name, so that its reader says what is missing.</returns>
+    /// <exception cref="DiffractException">It cannot be had.</exception>
+    public static string Resolve(string text, HubContents contents, HubSettings settings, IProgressSink progress, CancellationToken stop)
+    {
+        if (Directory.Exists(text) || HubName.Parse(text) is not { } name)
+        {
+            return text;
+        }
+
+        HubCache cache = new(settings.Cache, name.Repository);
+        if (cache.Commit(name.Revision) is { } known && Missing(At(cache, known, name), contents) is null)
+        {
+            progress.Line($"hub: {name} is in the cache, commit {known[..7]}");
+            return At(cache, known, name);
+        }
+
+        if (settings.Offline)
+        {
+            string why = cache.Commit(name.Revision) is { } commit ? Missing(At(cache, commit, name), contents)! : $"revision {name.Revision} is not there";
+            throw new DiffractException($"{name} is not complete in {settings.Cache} ({why}), and HF_HUB_OFFLINE forbids to fetch it; unset it, or give a folder");
+        }
+
+        using HubClient client = new(settings);
+        return new Fetching(client, cache, name, contents, progress, stop).Run();
+    }
+
+    static string At(HubCache cache, string commit, HubName name) => Path.Combine(cache.Snapshot(commit), name.Folder);
+
+    /// <summary>What a snapshot lacks to be used, or null.</summary>
+    static string? Missing(string folder, HubContents contents)
+    {
+        if (!Directory.Exists(folder))
+        {
+            return $"{folder} is not there";
+        }
+
+        string[] names = [.. Directory.EnumerateFiles(folder).Select(f => Path.GetFileName(f))];
+        if (contents == HubContents.Dictionary)
+        {
+            return !names.Any(IsDictionaryConfig) ? "it has no config.json or cfg.json" : names.Any(IsWeights) ? null : "it has no weights";
+        }
+
+        if (new[] { "config.json", "tokenizer.json" }.FirstOrDefault(f => !names.Contains(f)) is { } small && !(small == "tokenizer.json" && names.Contains("tokenizer.model")))
+        {
+            return $"it has no {small}";
+        }
+
+        try
+        {
+            _ = CheckpointFiles.Weights(folder);
+            return null;
+        }
+        catch (DiffractException e)
+        {
+            return e.Message;
+        }
+    }
+
+    static bool IsDictionaryConfig(string name) => name is "config.json" or "cfg.json";
+
+    static bool IsWeights(string name) => Path.GetExtension(name) is ".safetensors" or ".pt";
+
+    /// <summary>One repository's files, from the list to the links.</summary>
+    sealed class Fetching(HubClient client, HubCache cache, HubName name, HubContents contents, IProgressSink progress, CancellationToken stop)
+    {
+        long _done;
+        long _total;
+
+        public string Run()
+        {
+            HubCommit commit = client.Commit(name, stop);
+            Dictionary<string, HubFile> files = Listed(commit);
+            if (contents == HubContents.Checkpoint && !files.ContainsKey(Single) && files.TryGetValue(IndexName, out HubFile? index))
+            {
+                Fetch(commit, [index]);
+                foreach (string shard in CheckpointFiles.Shards(Path.Combine(At(cache, commit.Sha, name), IndexName)).Distinct(StringComparer.Ordinal))
+                {
+                    string path = InFolder(shard);
+                    files[shard] = commit.Files.FirstOrDefault(f => f.Name == path) ?? throw new DiffractException($"{name} has no {path}, which its {IndexName} lists; choose another revision");
+                }
+            }
+
+            Fetch(commit, [.. files.Values]);
+            cache.SetCommit(name.Revision, commit.Sha);
+            string folder = At(cache, commit.Sha, name);
+            return Missing(folder, contents) is { } lacks ? throw new DiffractException($"{name} cannot be used: {lacks}") : folder;
+        }
+
+        string InFolder(string file) => name.Folder.Length == 0 ? file : $"{name.Folder}/{file}";
+
+        /// <summary>The files that are wanted, by their names in the folder.</summary>
+        Dictionary<string, HubFile> Listed(HubCommit commit)
+        {
+            string prefix = InFolder("");
+            Dictionary<string, HubFile> there = commit.Files.Where(f => f.Name.StartsWith(prefix, StringComparison.Ordinal) && !f.Name[prefix.Length..].Contains('/', StringComparison.Ordinal))
+                .ToDictionary(f => f.Name[prefix.Length..], StringComparer.Ordinal);
+            Dictionary<string, HubFile> wanted = there.Where(f => contents == HubContents.Checkpoint
+                ? SmallFiles.Contains(f.Key) || f.Key == Single || f.Key == IndexName
+                : IsDictionaryConfig(f.Key) || IsWeights(f.Key)).ToDictionary(StringComparer.Ordinal);
+            if (contents == HubContents.Checkpoint ? there.ContainsKey("config.json") && (there.ContainsKey(Single) || there.ContainsKey(IndexName)) : wanted.Keys.Any(IsDictionaryConfig) && wanted.Keys.Any(IsWeights))
+            {
+                return wanted;
+            }
+
+            string[] folders = [.. commit.Files.Where(f => IsWeights(f.Name) && f.Name.Contains('/', StringComparison.Ordinal)).Select(f => f.Name[..f.Name.LastIndexOf('/')]).Distinct().Take(6)];
+            string[] others = [.. there.Keys.Where(k => Path.GetExtension(k) is ".bin" or ".gguf" or ".h5" or ".npz" or ".pth").Take(3)];
+            throw new DiffractException(
+                $"{name} (commit {commit.Sha[..7]}) has no {(contents == HubContents.Checkpoint ? "config.json with safetensors" : "config.json or cfg.json with weights (.safetensors, .pt)")}"
+                + (others.Length > 0 ? $", only {string.Join(", ", others)}: such weights are not read, choose a revision with safetensors or convert them" : "")
+                + (folders.Length > 0 ? $"; weights lie in {string.Join(", ", folders)}: give {name.Repository}/FOLDER" : ""));
+        }
+
+        void Fetch(HubCommit commit, IReadOnlyList<HubFile> files)
+        {
+            HubFile[] absent = [.. files.Where(f => !Whole(f))];
+            _total += absent.Sum(f => f.Bytes);
+            CheckSpace(absent);
+            foreach (HubFile file in absent)
+            {
+                using (cache.Lock(file.Hash, progress, stop))
+                {
+                    // Another process may have fetched it while this one waited.
+                    if (!Whole(file))
+                    {
+                        FetchOne(commit, file);
+                    }
+                }
+
+                _done += file.Bytes;
+            }
+
+            foreach (HubFile file in files)
+            {
+                cache.Link(commit.Sha, file.Name, file.Hash, progress);
+            }
+
+            if (absent.Length > 0)
+            {
+                progress.Done("hub", FormattableString.Invariant($"{absent.Length} files of {name}, {absent.Sum(f => f.Bytes) / 1e6:0.0} MB, commit {commit.Sha[..7]}"));
+            }
+        }
+
+        bool Whole(HubFile file) => File.Exists(cache.Blob(file.Hash)) && CheckpointFiles.Length(cache.Blob(file.Hash)) == file.Bytes;
+
+        void FetchOne(HubCommit commit, HubFile file)
+        {
+            string path = cache.Incomplete(file.Hash);
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            string got = "";
+            for (int tries = 0; tries < 2; tries++)
+            {
+                client.Fetch(name, commit.Sha, file, path, at => progress.Report($"hub: {file.Name}", (_done + at) >> 20, _total >> 20, "MiB"), stop);
+                got = Hash(path, file);
+                if (got == file.Hash)
+                {
+                    File.Move(path, cache.Blob(file.Hash), overwrite: true);
+                    return;
+                }
+
+                // What an interrupted download left may be what is wrong: once more from nothing.
+                File.Delete(path);
+            }
+
+            throw new DiffractException($"{file.Name} of {name} has the hash {got}, the hub lists {file.Hash}; it was removed: try again, or check HF_ENDPOINT");
+        }
+
+        void CheckSpace(HubFile[] absent)
+        {
+            Directory.CreateDirectory(cache.Folder);
+            long wanted = absent.Sum(f => f.Bytes), free = new DriveInfo(cache.Folder).AvailableFreeSpace;
+            if (wanted > free)
+            {
+                throw new DiffractException(FormattableString.Invariant($"{name} needs {wanted / 1e9:0.0} GB, {cache.Folder} has {free / 1e9:0.0} GB left; free some space or set HF_HUB_CACHE"));
+            }
+        }
+
+        /// <summary>The hash under which the hub lists a file: SHA-256, or git's SHA-1 of a header and the bytes.</summary>
+        static string Hash(string path, HubFile file)
+        {
+            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1);
+            using IncrementalHash hash = IncrementalHash.CreateHash(file.Large ? HashAlgorithmName.SHA256 : HashAlgorithmName.SHA1);
+            if (!file.Large)
+            {
+                hash.AppendData(Encoding.ASCII.GetBytes(FormattableString.Invariant($"blob {file.Bytes}\0")));
+            }
+
+            byte[] buffer = new byte[1 << 20];
+            for (int read; (read = stream.Read(buffer)) > 0;)
+            {
+                hash.AppendData(buffer, 0, read);
+            }
+
+            return Convert.ToHexStringLower(hash.GetHashAndReset());
+        }
+    }
+}
