@@ -17,14 +17,14 @@ static class ExportCommand
               with n_a and n_b (dedicated latents, read only). Weights keep their bits. What a layout cannot hold is refused by name: blocks takes L1 crosscoders with code norm
               CROSSCODER, saelens and sparsify take SAEs.
             """);
-        Option<string> crosscoder = new("--crosscoder") { Description = "Folder to read.", Required = true };
+        Option<string> crosscoder = new("--crosscoder") { Description = "Folder or hub name to read.", Required = true };
         Option<string> layout = new("--to") { Description = "Layout to write: hub, local, blocks, saelens or sparsify.", Required = true };
         Option<string> output = new("--out") { Description = "Folder to write.", Required = true };
         command.Options.Add(crosscoder);
         command.Options.Add(layout);
         command.Options.Add(output);
-        new CommonOptions().Run(command, (parse, backend, progress, _) =>
-            LooseExport.Run(parse.GetValue(crosscoder)!, parse.GetValue(layout)!, parse.GetValue(output)!, backend, progress));
+        new CommonOptions().Run(command, (parse, backend, progress, stop) =>
+            LooseExport.Run(Places.Dictionary(parse.GetValue(crosscoder)!, progress, stop), parse.GetValue(layout)!, parse.GetValue(output)!, backend, progress));
         return command;
     }
 }

@@ -16,7 +16,7 @@ static class ForwardCommand
             Loose files: diffract forward --model DIR --ids O.jsonl --out X.safetensors [--blocks 0,3] [--logits] [--greedy N]
               For input line r (from 0): r.block_i [T, D], the residual stream after block i; r.logits [T, V]; r.greedy [N]. DIR needs config.json and weights.
             """);
-        Option<string> model = new("--model") { Description = "Loose files: checkpoint folder with config.json and safetensors.", Required = true };
+        Option<string> model = new("--model") { Description = "Loose files: checkpoint folder with config.json and safetensors, or its name on the hub.", Required = true };
         Option<string> ids = new("--ids") { Description = "Loose files: JSON lines with ids, as tokenize writes them.", Required = true };
         Option<string> output = new("--out") { Description = "Loose files: safetensors file to write.", Required = true };
         Option<string?> blocks = new("--blocks") { Description = "Numbers of blocks, with commas. Default: all, or none when --logits or --greedy is given." };
@@ -31,7 +31,7 @@ static class ForwardCommand
         {
             (int rows, long tokens) = ForwardFile.Run(backend, new ForwardRequest
             {
-                Model = parse.GetValue(model)!,
+                Model = Places.Model(parse.GetValue(model)!, progress, stop),
                 Ids = parse.GetValue(ids)!,
                 Out = parse.GetValue(output)!,
                 Blocks = Numbers(parse.GetValue(blocks)),

@@ -16,8 +16,8 @@ static class InterveneCommand
             Writes {edit: {subset: {kl: {mean, variance, count}, nll: {...}}}} for the subsets all, k_first and post_k_first of the answers' positions; population variance, nats.
             A run folder has the same under `diffract evidence`.
             """);
-        Option<string> baseModel = new("--base") { Description = "Checkpoint folder of the base model.", Required = true };
-        Option<string> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model; its tokenizer and template read turns.", Required = true };
+        Option<string> baseModel = new("--base") { Description = "Checkpoint folder of the base model, or its name on the hub.", Required = true };
+        Option<string> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model, or its name on the hub; its tokenizer and template read turns.", Required = true };
         Option<string> crosscoder = new("--crosscoder") { Description = "Crosscoder folder in any published layout (diffract export --help lists them).", Required = true };
         Option<int> layer = new("--layer") { Description = "0-based block after which to edit.", Required = true };
         Option<string> chats = new("--chats") { Description = "JSON lines, plain or .gz, with turns, or with ids and roles as `tokenize` writes them.", Required = true };
@@ -36,9 +36,9 @@ static class InterveneCommand
             progress,
             new InterveneSettings
             {
-                BaseModel = parse.GetValue(baseModel)!,
-                ChatModel = parse.GetValue(chatModel)!,
-                Crosscoder = parse.GetValue(crosscoder)!,
+                BaseModel = Places.Model(parse.GetValue(baseModel)!, progress, stop),
+                ChatModel = Places.Model(parse.GetValue(chatModel)!, progress, stop),
+                Crosscoder = Places.Dictionary(parse.GetValue(crosscoder)!, progress, stop),
                 Layer = parse.GetValue(layer),
                 Chats = parse.GetValue(chats)!,
                 Latents = [.. (parse.GetValue(latents) ?? []).Select(NameAndFile)],

@@ -15,7 +15,7 @@ static class RenderCommand
               One output line for each input line (messages or turns; every other key is a variable of the template): text and generation (spans of {% generation %} blocks, in code
               points), or error. DIR needs chat_template.jinja or tokenizer_config.json. The template sees these variables and the special tokens, no file and nothing of the program.
             """);
-        Option<string> model = new("--model") { Description = "Loose files: folder with chat_template.jinja or tokenizer_config.json.", Required = true };
+        Option<string> model = new("--model") { Description = "Loose files: folder with chat_template.jinja or tokenizer_config.json, or a name on the hub.", Required = true };
         Option<string> chats = new("--chats") { Description = "Loose files: JSON lines with messages or turns, plain or .gz.", Required = true };
         Option<string> output = new("--out") { Description = "Loose files: file to write.", Required = true };
         Option<bool> prompt = new("--add-generation-prompt") { Description = "Ask the template for the beginning of an answer. Default: do not." };
@@ -26,7 +26,7 @@ static class RenderCommand
 
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
-            (int lines, int errors) = ChatRenderer.RenderFile(parse.GetValue(model)!, parse.GetValue(chats)!, parse.GetValue(output)!, parse.GetValue(prompt), DateTime.Now, stop);
+            (int lines, int errors) = ChatRenderer.RenderFile(Places.Tokenizer(parse.GetValue(model)!, progress, stop), parse.GetValue(chats)!, parse.GetValue(output)!, parse.GetValue(prompt), DateTime.Now, stop);
             progress.Done("render", $"{lines} lines, {errors} of them errors, in {parse.GetValue(output)}");
         });
         return command;

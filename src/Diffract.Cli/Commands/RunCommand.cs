@@ -10,11 +10,11 @@ static class RunCommand
 {
     public static Command Create()
     {
-        Option<string> baseModel = new("--base") { Description = "Folder of the base model's checkpoint.", Required = true };
-        Option<string> chatModel = new("--chat") { Description = "Folder of the chat model's checkpoint; its tokenizer and chat template are used.", Required = true };
+        Option<string> baseModel = new("--base") { Description = "Folder of the base model's checkpoint, or its name on the hub: org/name[@revision].", Required = true };
+        Option<string> chatModel = new("--chat") { Description = "Folder of the chat model's checkpoint, or its name on the hub; its tokenizer and chat template are used.", Required = true };
         Option<string[]> texts = new("--text") { Description = "Files of documents: JSON lines with `text`, plain or .gz. --text or --chats alone is enough.", AllowMultipleArgumentsPerToken = true };
         Option<string[]> chats = new("--chats") { Description = "Files of chats: JSON lines with `turns`, plain or .gz.", AllowMultipleArgumentsPerToken = true };
-        Option<string[]> crosscoders = new("--crosscoder") { Description = "Folders of crosscoders to examine: nothing is trained then.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> crosscoders = new("--crosscoder") { Description = "Folders of crosscoders to examine, or their names on the hub (org/name[/folder][@revision]): nothing is trained then.", AllowMultipleArgumentsPerToken = true };
         Option<int?> layer = new("--layer") { Description = "Hooked block, counted from 0. Default: half the blocks, rounded down." };
         Option<long?> tokens = new("--tokens") { Description = "Most tokens to harvest, of all splits; 100,000 or more. Default: all that the files give." };
         Option<double?> hours = new("--hours") { Description = "Most hours to harvest, turned into tokens by a short measured probe. Default: no limit." };
@@ -34,11 +34,11 @@ static class RunCommand
         {
             PipelineSettings settings = new()
             {
-                BaseModel = parse.GetValue(baseModel)!,
-                ChatModel = parse.GetValue(chatModel)!,
+                BaseModel = Places.Model(parse.GetValue(baseModel)!, progress, stop),
+                ChatModel = Places.Model(parse.GetValue(chatModel)!, progress, stop),
                 Texts = parse.GetValue(texts) ?? [],
                 Chats = parse.GetValue(chats) ?? [],
-                Crosscoders = parse.GetValue(crosscoders) ?? [],
+                Crosscoders = [.. (parse.GetValue(crosscoders) ?? []).Select(c => Places.Dictionary(c, progress, stop))],
                 Layer = parse.GetValue(layer),
                 MaxTokens = parse.GetValue(tokens),
                 Hours = parse.GetValue(hours),
@@ -53,7 +53,7 @@ static class RunCommand
                 Seed = parse.GetValue(seed),
                 AllowUnsetThreshold = parse.GetValue(unset),
             };
-            string folder = parse.GetValue(output) ?? Path.Combine("runs", Path.GetFileName(Path.GetFullPath(settings.ChatModel)));
+            string folder = parse.GetValue(output) ?? Path.Combine("runs", Path.GetFileName(Path.TrimEndingDirectorySeparator(parse.GetValue(chatModel)!)));
             ConsoleProgress.Show(MainPath.Run(new StageContext(RunFolder.Create(folder), backend, progress, parse.GetValue(fresh), stop), settings));
         });
         return command;

@@ -64,7 +64,7 @@ static class ScaleCommand
                     "loose files take --crosscoder DIR --activations X.safetensors --out Y.safetensors and no run folder, --name, --layer or --fresh; see `diffract scale --help`");
             }
 
-            LooseScaling.Run(backend, progress, loose[0]!, loose[1]!, loose[2]!, parse.GetValue(unset), stop);
+            LooseScaling.Run(backend, progress, Places.Dictionary(loose[0]!, progress, stop), loose[1]!, loose[2]!, parse.GetValue(unset), stop);
         });
         return command;
     }

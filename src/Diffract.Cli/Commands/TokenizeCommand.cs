@@ -17,15 +17,15 @@ static class TokenizeCommand
               tokenizer.json, and a chat template when a line has turns.
             """);
         Argument<string?> run = new("run") { Description = "Run folder; made where it is missing.", Arity = ArgumentArity.ZeroOrOne };
-        Option<string?> baseModel = new("--base") { Description = "Checkpoint folder of the base model." };
-        Option<string?> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model; its tokenizer and chat template are used." };
+        Option<string?> baseModel = new("--base") { Description = "Checkpoint folder of the base model, or its name on the hub." };
+        Option<string?> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model, or its name on the hub; its tokenizer and chat template are used." };
         Option<string[]> text = new("--text") { Description = "Documents: JSON lines with text, plain or .gz; several files may be given.", AllowMultipleArgumentsPerToken = true };
         Option<string[]> chats = new("--chats") { Description = "Chats: JSON lines with turns; several files may be given.", AllowMultipleArgumentsPerToken = true };
         Option<long?> tokens = new("--tokens") { Description = "Cap on the tokens of all splits. Default: all." };
         Option<int?> context = new("--context") { Description = "Documents are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
         Option<int> seed = new("--seed") { Description = "Decides which document goes to which split.", DefaultValueFactory = _ => 42 };
         Option<bool> fresh = new("--fresh") { Description = "Replace tokens that are there. Default: keep them." };
-        Option<string?> model = new("--model") { Description = "Loose files: folder with tokenizer.json." };
+        Option<string?> model = new("--model") { Description = "Loose files: folder with tokenizer.json, or a name on the hub." };
         Option<string?> output = new("--out") { Description = "Loose files: file to write." };
         command.Arguments.Add(run);
         foreach (Option option in (Option[])[baseModel, chatModel, text, chats, tokens, context, seed, fresh, model, output])
@@ -42,7 +42,7 @@ static class TokenizeCommand
                     throw DiffractException.Argument("loose files take --model DIR --text F.jsonl --out O.jsonl, one file and no run folder; see `diffract tokenize --help`");
                 }
 
-                (int lines, long count) = TextEncoder.EncodeFile(parse.GetValue(model)!, file, parse.GetValue(output)!, stop);
+                (int lines, long count) = TextEncoder.EncodeFile(Places.Tokenizer(parse.GetValue(model)!, progress, stop), file, parse.GetValue(output)!, stop);
                 progress.Done("tokenize", $"{lines} lines, {count} tokens in {parse.GetValue(output)}");
                 return;
             }
@@ -54,8 +54,8 @@ static class TokenizeCommand
 
             TokenizeStage.Run(new StageContext(RunFolder.Create(folder), backend, progress, parse.GetValue(fresh), stop), new TokenizeSettings
             {
-                BaseModel = b,
-                ChatModel = c,
+                BaseModel = Places.Model(b, progress, stop),
+                ChatModel = Places.Model(c, progress, stop),
                 Texts = parse.GetValue(text) ?? [],
                 Chats = parse.GetValue(chats) ?? [],
                 MaxTokens = parse.GetValue(tokens),

@@ -1,6 +1,7 @@
 using System.Globalization;
-using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json;
+using Diffract.Formats.Hub;
 using Diffract.Llms;
 using Diffract.Runs;
 
@@ -88,11 +89,11 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
             ? string.Create(CultureInfo.InvariantCulture, $"at most {cap:N0} tokens, {cap / TokensPerSecond / 3600:G2} hours of harvest")
             : "all tokens that the files give";
         string crosscoders = settings.Crosscoders.Count > 0
-            ? "examine " + string.Join(", ", settings.Crosscoders.Select(c => Path.GetFileName(Path.GetFullPath(c)))) + " (nothing is trained)"
+            ? "examine " + string.Join(", ", settings.Crosscoders.Select(HubName.Of)) + " (nothing is trained)"
             : "train " + string.Join(" and ", settings.Kinds.Select(k => k.ToString().ToLowerInvariant())) + $" ({settings.Preset} preset)";
         context.Progress.Line(string.Create(
             CultureInfo.InvariantCulture,
-            $"plan: {Path.GetFileName(Path.GetFullPath(settings.BaseModel))} against {Path.GetFileName(Path.GetFullPath(settings.ChatModel))} at layer {Layer}; {tokens} (measured {TokensPerSecond:N0} tokens/s); {crosscoders}"));
+            $"plan: {HubName.Of(settings.BaseModel)} against {HubName.Of(settings.ChatModel)} at layer {Layer}; {tokens} (measured {TokensPerSecond:N0} tokens/s); {crosscoders}"));
         context.Progress.Line($"plan: {context.Backend.Description}; run folder {context.Run.Root}");
         if (settings.Chats.Count == 0)
         {

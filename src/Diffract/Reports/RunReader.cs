@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Diffract.Activations;
+using Diffract.Formats.Hub;
 using Diffract.Llms;
 using Diffract.Runs;
 using Diffract.Tokens;
@@ -92,7 +93,7 @@ sealed class RunReader : IDisposable
         return RunReport.Tell($"{chatName} against {baseName}: what fine-tuning changed", answer, comparison, crosscoders, trust);
     }
 
-    static string ModelName(string folder) => Path.GetFileName(Path.TrimEndingDirectorySeparator(folder));
+    static string ModelName(string folder) => HubName.Of(folder);
 
     ReportComparison Comparison(IReadOnlyList<ReportCrosscoder> crosscoders)
     {

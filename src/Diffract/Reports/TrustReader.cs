@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Diffract.Formats.Hub;
 using Diffract.Runs;
 using Diffract.Tokens;
 using static Diffract.Reports.ReportNumbers;
@@ -43,7 +44,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
     }
 
     string Checkpoint(string role, string folder)
-        => $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(folder))}, XXH128 {(tokens.Manifest.Settings[role] as JsonObject)?.Text("checkpoint")}";
+        => $"{HubName.Of(folder)}, XXH128 {(tokens.Manifest.Settings[role] as JsonObject)?.Text("checkpoint")}";
 
     IEnumerable<JsonObject> Files(string source) => tokens.Manifest.Settings[source] is JsonArray files ? files.OfType<JsonObject>() : [];
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Activations;
 using Diffract.Crosscoders;
+using Diffract.Formats.Hub;
 using Diffract.Runs;
 using Diffract.Tokens;
 
@@ -14,7 +15,7 @@ namespace Diffract.Training;
 public static class ImportStage
 {
     /// <summary>The name that a folder gets in the run: its own.</summary>
-    public static string NameOf(string folder) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
+    public static string NameOf(string folder) => HubName.Of(folder).Replace('/', '-');
 
     /// <param name="context">The run.</param>
     /// <param name="folder">The crosscoder's folder, in any published layout.</param>

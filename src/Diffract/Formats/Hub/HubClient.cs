@@ -28,21 +28,25 @@ sealed class HubClient : IDisposable
     public HubCommit Commit(HubName name, CancellationToken stop)
     {
         Uri address = new(_settings.Endpoint, $"api/models/{name.Repository}/revision/{Uri.EscapeDataString(name.Revision)}?blobs=true");
-        return Persist($"the list of files of {name}", stop, () =>
+        return Persist($"the list of files of {name}", List, stop);
+
+        HubCommit List()
         {
             using HttpResponseMessage answer = Get(address, name, 0, stop);
             using Stream body = answer.Content.ReadAsStream(stop);
             using MemoryStream text = new();
             Copy(body, (bytes, at) => text.Write(bytes), MostListBytes, $"the list of files of {name}", stop);
             return Parse(text.ToArray(), name);
-        });
+        }
     }
 
     /// <summary>Appends to <paramref name="path"/> until it holds the whole file, going on where an earlier call, or another tool, stopped.</summary>
     public void Fetch(HubName name, string commit, HubFile file, string path, Action<long> report, CancellationToken stop)
     {
         Uri address = new(_settings.Endpoint, $"{name.Repository}/resolve/{commit}/{string.Join('/', file.Name.Split('/').Select(Uri.EscapeDataString))}");
-        Persist(file.Name, stop, () =>
+        _ = Persist(file.Name, Rest, stop);
+
+        bool Rest()
         {
             using FileStream disk = Open(path);
             if (disk.Length > file.Bytes)
@@ -66,7 +70,7 @@ sealed class HubClient : IDisposable
             {
                 throw new HubInterruption(e.Message, disk.Length > before, (e as HubInterruption)?.Pause);
             }
-        });
+        }
     }
 
     public void Dispose() => _http.Dispose();
@@ -164,7 +168,7 @@ sealed class HubClient : IDisposable
         }
     }
 
-    T Persist<T>(string what, CancellationToken stop, Func<T> attempt)
+    T Persist<T>(string what, Func<T> attempt, CancellationToken stop)
     {
         for (int failures = 0; ;)
         {
@@ -172,6 +176,11 @@ sealed class HubClient : IDisposable
             try
             {
                 return attempt();
+            }
+            catch (HttpRequestException e) when (e.HttpRequestError == HttpRequestError.NameResolutionError && failures == 0)
+            {
+                // No network at all, most likely, or a folder's name with a slip in it.
+                throw new DiffractException($"cannot fetch {what}: {_settings.Endpoint.Host} is not known here ({e.Message}), and there is no such folder; give a folder, or set HF_ENDPOINT", inner: e);
             }
             catch (Exception e) when (Transient(e))
             {

@@ -27,7 +27,8 @@ public static class HubFolder
     /// <exception cref="DiffractException">It cannot be had.</exception>
     public static string Resolve(string text, HubContents contents, HubSettings settings, IProgressSink progress, CancellationToken stop)
     {
-        if (Directory.Exists(text) || HubName.Parse(text) is not { } name)
+        // A path whose beginning is there is a path with a slip in it, not a name.
+        if (Directory.Exists(text) || HubName.Parse(text) is not { } name || Directory.Exists(text[..text.IndexOf('/', StringComparison.Ordinal)]))
         {
             return text;
         }
@@ -65,9 +66,20 @@ public static class HubFolder
             return !names.Any(IsDictionaryConfig) ? "it has no config.json or cfg.json" : names.Any(IsWeights) ? null : "it has no weights";
         }
 
-        if (new[] { "config.json", "tokenizer.json" }.FirstOrDefault(f => !names.Contains(f)) is { } small && !(small == "tokenizer.json" && names.Contains("tokenizer.model")))
+        // A repository may have its tokenizer as tokenizer.model alone: whoever reads it says what to do then.
+        if (!names.Contains("tokenizer.json") && !names.Contains("tokenizer.model"))
         {
-            return $"it has no {small}";
+            return "it has no tokenizer.json";
+        }
+
+        if (contents == HubContents.Tokenizer)
+        {
+            return null;
+        }
+
+        if (!names.Contains("config.json"))
+        {
+            return "it has no config.json";
         }
 
         try
@@ -119,10 +131,19 @@ public static class HubFolder
             string prefix = InFolder("");
             Dictionary<string, HubFile> there = commit.Files.Where(f => f.Name.StartsWith(prefix, StringComparison.Ordinal) && !f.Name[prefix.Length..].Contains('/', StringComparison.Ordinal))
                 .ToDictionary(f => f.Name[prefix.Length..], StringComparer.Ordinal);
-            Dictionary<string, HubFile> wanted = there.Where(f => contents == HubContents.Checkpoint
-                ? SmallFiles.Contains(f.Key) || f.Key == Single || f.Key == IndexName
-                : IsDictionaryConfig(f.Key) || IsWeights(f.Key)).ToDictionary(StringComparer.Ordinal);
-            if (contents == HubContents.Checkpoint ? there.ContainsKey("config.json") && (there.ContainsKey(Single) || there.ContainsKey(IndexName)) : wanted.Keys.Any(IsDictionaryConfig) && wanted.Keys.Any(IsWeights))
+            Dictionary<string, HubFile> wanted = there.Where(f => contents switch
+            {
+                HubContents.Checkpoint => SmallFiles.Contains(f.Key) || f.Key is Single or IndexName,
+                HubContents.Tokenizer => SmallFiles.Contains(f.Key),
+                _ => IsDictionaryConfig(f.Key) || IsWeights(f.Key),
+            }).ToDictionary(StringComparer.Ordinal);
+            bool enough = contents switch
+            {
+                HubContents.Checkpoint => there.ContainsKey("config.json") && (there.ContainsKey(Single) || there.ContainsKey(IndexName)),
+                HubContents.Tokenizer => true,
+                _ => wanted.Keys.Any(IsDictionaryConfig) && wanted.Keys.Any(IsWeights),
+            };
+            if (enough)
             {
                 return wanted;
             }
