@@ -23,10 +23,11 @@ static class InterveneCommand
         Option<string> chats = new("--chats") { Description = "JSON lines, plain or .gz, with turns, or with ids and roles as `tokenize` writes them.", Required = true };
         Option<string[]> latents = new("--latents") { Description = "NAME=I.json, I.json a JSON array of latent indices; may be repeated. Default: none.", AllowMultipleArgumentsPerToken = true };
         Option<int?> context = new("--context") { Description = "Chats are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
+        Option<int?> skipFirst = new("--skip-first") { Description = "So many positions at the beginning of each chat keep the chat model's own activations. Default: 25 for Llama 3.x, 21 for Qwen2.5, else 0." };
         Option<string?> positions = new("--positions") { Description = "Also write every position to this safetensors file: <chat>.kl.<edit> [T] and <chat>.nll.<edit> [T-1], float64. Default: not written." };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active. Default: refuse." };
         Option<string> output = new("--out") { Description = "JSON file to write.", Required = true };
-        foreach (Option option in (Option[])[baseModel, chatModel, crosscoder, layer, chats, latents, context, positions, unset, output])
+        foreach (Option option in (Option[])[baseModel, chatModel, crosscoder, layer, chats, latents, context, skipFirst, positions, unset, output])
         {
             command.Options.Add(option);
         }
@@ -43,6 +44,7 @@ static class InterveneCommand
                 Chats = parse.GetValue(chats)!,
                 Latents = [.. (parse.GetValue(latents) ?? []).Select(NameAndFile)],
                 Context = parse.GetValue(context),
+                SkipFirst = parse.GetValue(skipFirst),
                 Positions = parse.GetValue(positions),
                 AllowUnsetThreshold = parse.GetValue(unset),
                 Out = parse.GetValue(output)!,

@@ -18,6 +18,7 @@ static class RunCommand
         Option<int?> layer = new("--layer") { Description = "Hooked block, counted from 0. Default: half the blocks, rounded down." };
         Option<long?> tokens = new("--tokens") { Description = "Most tokens to harvest, of all splits; 100,000 or more. Default: all that the files give." };
         Option<double?> hours = new("--hours") { Description = "Most hours to harvest, turned into tokens by a short measured probe. Default: no limit." };
+        Option<int?> skipFirst = new("--skip-first") { Description = "So many positions at the beginning of each document are not stored, and no edit touches them. Default: 25 for Llama 3.x, 21 for Qwen2.5, else 0." };
         Option<string> kind = new("--kind") { Description = "What to train: batchtopk, l1, jumprelu, or both (the first two).", DefaultValueFactory = _ => "batchtopk" };
         kind.AcceptOnlyFromAmong("batchtopk", "l1", "jumprelu", "both");
         Option<string> preset = new("--preset") { Description = "demo: sizes and schedules as shares of the run's own steps; paper: those of the paper, refused for a run too short.", DefaultValueFactory = _ => "demo" };
@@ -28,7 +29,7 @@ static class RunCommand
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Examine a BatchTopK crosscoder without an inference threshold, densely. Default: refuse." };
         Command command = new("run", "From two checkpoints and text to a report of what changed; stops with Ctrl-C, goes on when called again.")
         {
-            baseModel, chatModel, texts, chats, crosscoders, layer, tokens, hours, kind, preset, seed, output, fresh, unset,
+            baseModel, chatModel, texts, chats, crosscoders, layer, tokens, hours, skipFirst, kind, preset, seed, output, fresh, unset,
         };
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
@@ -42,6 +43,7 @@ static class RunCommand
                 Layer = parse.GetValue(layer),
                 MaxTokens = parse.GetValue(tokens),
                 Hours = parse.GetValue(hours),
+                SkipFirst = parse.GetValue(skipFirst),
                 Kinds = parse.GetValue(kind) switch
                 {
                     "l1" => [CrosscoderKind.L1],

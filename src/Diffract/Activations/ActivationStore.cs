@@ -7,8 +7,8 @@ using Diffract.Runs;
 namespace Diffract.Activations;
 
 /// <summary>
-/// The activations of a run at one layer, memory-mapped: row r holds the residual of token r of the token store in every model, end to end [E]. Reading allocates nothing and may be done
-/// by several threads at once.
+/// The activations of a run at one layer, memory-mapped: row r holds the residual of the token store's row r (its token r, unless some are not kept) in every model, end to end [E]. Reading allocates
+/// nothing and may be done by several threads at once.
 /// </summary>
 public sealed class ActivationStore : IDisposable
 {
@@ -72,7 +72,7 @@ public sealed class ActivationStore : IDisposable
     /// <summary>Sum of the models' widths.</summary>
     public int E => ModelOffsets[^1];
 
-    /// <summary>Tokens of the token store.</summary>
+    /// <summary>Rows of the token store.</summary>
     public long Rows { get; }
 
     /// <summary>The activations of a run; missing, stale, truncated or damaged ones are refused by file.</summary>

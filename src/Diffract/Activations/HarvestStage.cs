@@ -59,13 +59,13 @@ public static class HarvestStage
         Stopwatch clock = Stopwatch.StartNew();
         using Harvester harvester = new(context.Backend, tokens, models, layer, settings.BatchTokens);
         Work work = new(context, settings, folder, shards, e, harvester);
-        work.Announce(needs, layer, configs, tokens.Tokens);
-        work.Run(tokens.Tokens);
+        work.Announce(needs, layer, configs, tokens);
+        work.Run(tokens.Rows);
         work.Statistics([.. configs.Select(c => c.Width)]);
         double rate = work.Computed / clock.Elapsed.TotalSeconds;
-        JsonObject facts = new() { ["rows"] = tokens.Tokens, ["e"] = e, ["shards"] = shards.Count, ["computedTokens"] = work.Computed, ["tokensPerSecond"] = rate };
+        JsonObject facts = new() { ["rows"] = tokens.Rows, ["e"] = e, ["shards"] = shards.Count, ["computedTokens"] = work.Computed, ["tokensPerSecond"] = rate };
         context.Finish(folder, plan with { Outputs = work.Outputs, Facts = facts, Seconds = clock.Elapsed.TotalSeconds });
-        context.Progress.Done("harvest", string.Create(CultureInfo.InvariantCulture, $"{tokens.Tokens:N0} tokens of {models.Length} models at layer {layer}, {rate:N0} tokens/s"));
+        context.Progress.Done("harvest", string.Create(CultureInfo.InvariantCulture, $"{tokens.Rows:N0} tokens of {models.Length} models at layer {layer}, {rate:N0} tokens/s"));
     }
 
     static HarvestNeeds Needs(HarvestSettings settings, List<ShardPlan> shards, (string Name, string Folder)[] models, double shareOfBlocks, int e, string folder)
@@ -93,20 +93,20 @@ public static class HarvestStage
         /// <summary>Tokens computed now; the rest was there.</summary>
         public long Computed { get; private set; }
 
-        public void Announce(HarvestNeeds needs, int layer, LlmConfig[] configs, long tokens)
+        public void Announce(HarvestNeeds needs, int layer, LlmConfig[] configs, TokenStore tokens)
         {
             long left = shards.Where((_, i) => !_there[i]).Sum(s => (long)s.Rows);
             string time = "nothing left to compute";
             if (left > 0)
             {
-                double rate = harvester.Probe(shards[Array.IndexOf(_there, false)].FirstDocument), seconds = left / rate;
+                double rate = harvester.Probe(shards[Array.IndexOf(_there, false)].FirstDocument), seconds = left * ((double)tokens.Tokens / tokens.Rows) / rate;
                 time = string.Create(CultureInfo.InvariantCulture, $"about {(seconds < 120 ? $"{seconds:N0} s" : seconds < 7200 ? $"{seconds / 60:N0} min" : $"{seconds / 3600:N1} h")} at {rate:N0} tokens/s");
             }
 
-            string there = left < tokens ? string.Create(CultureInfo.InvariantCulture, $" ({tokens - left:N0} are there already)") : "";
+            string there = left < tokens.Rows ? string.Create(CultureInfo.InvariantCulture, $" ({tokens.Rows - left:N0} are there already)") : "";
             context.Progress.Line(string.Create(
                 CultureInfo.InvariantCulture,
-                $"harvest: output of block {layer} of {configs[0].Layers}, {tokens:N0} tokens{there}, widths {string.Join(" + ", configs.Select(c => c.Width))}, {(settings.Storage == ElementType.BFloat16 ? "bf16" : "f32")}"));
+                $"harvest: output of block {layer} of {configs[0].Layers}, {tokens.Rows:N0} tokens{there}{(tokens.Rows < tokens.Tokens ? $" of {tokens.Tokens:N0} read" : "")}, widths {string.Join(" + ", configs.Select(c => c.Width))}, {(settings.Storage == ElementType.BFloat16 ? "bf16" : "f32")}"));
             context.Progress.Line(
                 $"harvest: {HarvestNeeds.Size(needs.Bytes)} on disk ({HarvestNeeds.Size(Free(folder))} free), about {HarvestNeeds.Size(needs.Memory)} of memory, {time}, {context.Backend.Description}");
         }

@@ -18,18 +18,20 @@ sealed class Harvester : IDisposable
     readonly Llm[] _models;
     readonly string[] _names;
     readonly int _layer;
-    readonly TokenBatch _batch;
+    readonly TokenBatch[] _batches;
     readonly Matrix[] _resid_TD;
     readonly float[] _host;
+    readonly int[] _kept;
 
     public Harvester(IBackend backend, TokenStore tokens, IReadOnlyList<(string Name, string Folder)> models, int layer, int batchTokens)
     {
         (_backend, _tokens, _layer) = (backend, tokens, layer);
-        BatchTokens = Math.Max(batchTokens, tokens.Documents.Max(d => d.Length));
+        BatchTokens = Math.Max(batchTokens, tokens.Documents.Max(d => Math.Max(d.Length, d.BaseLength ?? 0)));
         _names = [.. models.Select(m => m.Name)];
         _models = new Llm[models.Count];
         _resid_TD = new Matrix[models.Count];
-        _batch = new TokenBatch(BatchTokens, BatchTokens);
+        _batches = [.. models.Select(_ => new TokenBatch(BatchTokens, BatchTokens))];
+        _kept = new int[BatchTokens];
         try
         {
             for (int m = 0; m < models.Count; m++)
@@ -55,7 +57,7 @@ sealed class Harvester : IDisposable
     public void Fill(ShardPlan shard, HostBuffer rows_BE, RunningMoments moments, Action<int> report, CancellationToken stop)
     {
         moments.Clear();
-        int row = 0;
+        int row = 0, kept = 0;
         for (int d = shard.FirstDocument, end = shard.FirstDocument + shard.Documents; d < end;)
         {
             stop.ThrowIfCancellationRequested();
@@ -65,15 +67,17 @@ sealed class Harvester : IDisposable
             for (int m = 0; m < _models.Length; m++)
             {
                 int width = _models[m].Config.Width;
-                Matrix resid_TD = _resid_TD[m].SliceRows(0, _batch.Tokens);
-                _models[m].RunTo(_batch, _layer, resid_TD);
-                _backend.Download(resid_TD, _host.AsSpan(0, _batch.Tokens * width));
-                Keep(rows_BE, row, column, width, moments, first, m);
+                TokenBatch batch = _batches[m];
+                Matrix resid_TD = _resid_TD[m].SliceRows(0, batch.Tokens);
+                _models[m].RunTo(batch, _layer, resid_TD);
+                _backend.Download(resid_TD, _host.AsSpan(0, batch.Tokens * width));
+                kept = Find(first, d, m);
+                Keep(rows_BE, row, column, width, moments, kept, first, m);
                 column += width;
             }
 
-            row += _batch.Tokens;
-            moments.Advance(_batch.Tokens);
+            row += kept;
+            moments.Advance(kept);
             report(row);
         }
     }
@@ -89,14 +93,14 @@ sealed class Harvester : IDisposable
             System.Diagnostics.Stopwatch clock = System.Diagnostics.Stopwatch.StartNew();
             for (int m = 0; m < _models.Length; m++)
             {
-                _models[m].RunTo(_batch, _layer, _resid_TD[m].SliceRows(0, _batch.Tokens));
+                _models[m].RunTo(_batches[m], _layer, _resid_TD[m].SliceRows(0, _batches[m].Tokens));
             }
 
             seconds = clock.Elapsed.TotalSeconds;
             end = _tokens.Documents.Count;
         }
 
-        return _batch.Tokens / seconds;
+        return _batches[^1].Tokens / seconds;
     }
 
     public void Dispose()
@@ -111,29 +115,48 @@ sealed class Harvester : IDisposable
     /// <summary>Puts documents first .. into the batch, as many as fit; returns the one after.</summary>
     int Gather(int first, int end)
     {
-        _batch.Clear();
+        Array.ForEach(_batches, b => b.Clear());
         int d = first;
-        while (d < end && _batch.Fits(_tokens.Documents[d].Length))
+        for (; d < end && _batches.Index().All(b => b.Item.Fits(_tokens.Documents[d].LengthOf(b.Index))); d++)
         {
-            _batch.Add(_tokens.Ids(_tokens.Documents[d++]));
+            for (int m = 0; m < _batches.Length; m++)
+            {
+                _batches[m].Add(_tokens.Ids(_tokens.Documents[d], m));
+            }
         }
 
         return d;
     }
 
-    /// <summary>Writes the batch's rows of one model into columns column .. of the shard.</summary>
-    unsafe void Keep(HostBuffer rows_BE, int firstRow, int column, int width, RunningMoments moments, int firstDocument, int model)
+    /// <summary>Finds the batch's rows that are stored of one model, in the order of the store; returns how many they are.</summary>
+    int Find(int firstDocument, int end, int model)
     {
-        int tokens = _batch.Tokens, e = E;
+        int count = 0;
+        for (int d = firstDocument; d < end; d++)
+        {
+            int start = _batches[model].Spans[d - firstDocument].QueryRow;
+            foreach (int position in _tokens.Positions(_tokens.Documents[d], model))
+            {
+                _kept[count++] = start + position;
+            }
+        }
+
+        return count;
+    }
+
+    /// <summary>Writes the stored rows of one model into columns column .. of the shard.</summary>
+    unsafe void Keep(HostBuffer rows_BE, int firstRow, int column, int width, RunningMoments moments, int kept, int firstDocument, int model)
+    {
+        int e = E;
         long before = moments.Count;
         int[] bad = new int[(width + ColumnBlock - 1) / ColumnBlock];
         Parallel.For(0, bad.Length, block =>
         {
             int from = block * ColumnBlock, count = Math.Min(ColumnBlock, width - from);
             bad[block] = -1;
-            for (int t = 0; t < tokens; t++)
+            for (int i = 0; i < kept; i++)
             {
-                ReadOnlySpan<float> values = _host.AsSpan((t * width) + from, count);
+                ReadOnlySpan<float> values = _host.AsSpan((_kept[i] * width) + from, count);
                 float sum = 0;
                 foreach (float v in values)
                 {
@@ -143,12 +166,12 @@ sealed class Harvester : IDisposable
                 // 0 where all are finite, else NaN.
                 if (sum != 0)
                 {
-                    bad[block] = t;
+                    bad[block] = _kept[i];
                     return;
                 }
 
-                moments.Add(values, column + from, before + t + 1);
-                long at = ((long)(firstRow + t) * e) + column + from;
+                moments.Add(values, column + from, before + i + 1);
+                long at = ((long)(firstRow + i) * e) + column + from;
                 if (rows_BE.Type == ElementType.BFloat16)
                 {
                     BFloat16.Round(values, new Span<ushort>((ushort*)rows_BE.Pointer + at, count));
@@ -168,7 +191,7 @@ sealed class Harvester : IDisposable
     DiffractException NotFinite(int row, int firstDocument, int model)
     {
         int i = 0;
-        while (row >= _batch.Spans[i].QueryRow + _batch.Spans[i].Length)
+        while (row >= _batches[model].Spans[i].QueryRow + _batches[model].Spans[i].Length)
         {
             i++;
         }
@@ -181,14 +204,15 @@ sealed class Harvester : IDisposable
     // Kernels may multiply a key that is out of sight by 0, and 0 · NaN is NaN: so the rows do not tell where it began, but the shortest beginning of the document that has it does.
     int FirstNotFinite(TokenDocument document, int model)
     {
-        int good = 0, bad = document.Length;
+        int good = 0, bad = document.LengthOf(model);
         while (bad - good > 1)
         {
             int length = (good + bad) / 2, width = _models[model].Config.Width;
-            _batch.Clear();
-            _batch.Add(_tokens.Ids(document)[..length]);
+            TokenBatch batch = _batches[model];
+            batch.Clear();
+            batch.Add(_tokens.Ids(document, model)[..length]);
             Matrix resid_TD = _resid_TD[model].SliceRows(0, length);
-            _models[model].RunTo(_batch, _layer, resid_TD);
+            _models[model].RunTo(batch, _layer, resid_TD);
             _backend.Download(resid_TD, _host.AsSpan(0, length * width));
             (good, bad) = Array.TrueForAll(_host[..(length * width)], float.IsFinite) ? (length, bad) : (good, length);
         }

@@ -14,12 +14,12 @@ sealed record ShardPlan(int Number, int FirstDocument, int Documents, long First
         for (int first = 0; first < documents.Count;)
         {
             int count = 0, rows = 0;
-            while (first + count < documents.Count && (count == 0 || rows + documents[first + count].Length <= shardTokens))
+            while (first + count < documents.Count && (count == 0 || rows + documents[first + count].Rows <= shardTokens))
             {
-                rows += documents[first + count++].Length;
+                rows += documents[first + count++].Rows;
             }
 
-            shards.Add(new ShardPlan(shards.Count, first, count, documents[first].Start, rows));
+            shards.Add(new ShardPlan(shards.Count, first, count, documents[first].FirstRow, rows));
             first += count;
         }
 

@@ -5,8 +5,8 @@ using Diffract.Tokens;
 namespace Diffract.Activations;
 
 /// <summary>
-/// The tokens of one split in the order in which they are trained on. A window is so many consecutive tokens of the split, in document order; inside it they are sorted by a hash of seed, pass,
-/// document number and position. The order is a function of those alone: not of shards, threads or batch size. Step s of batches of B takes tokens s·B .. s·B + B - 1 of the endless
+/// The stored tokens of one split in the order in which they are trained on. A window is so many consecutive tokens of the split, in document order; inside it they are sorted by a hash of seed, pass,
+/// document number and place among the document's stored tokens. The order is a function of those alone: not of shards, threads or batch size. Step s of batches of B takes tokens s·B .. s·B + B - 1 of the endless
 /// sequence of passes, so a batch is a pure function of its step.
 /// </summary>
 public sealed class ShuffledBatches : IBatchSource
@@ -33,9 +33,9 @@ public sealed class ShuffledBatches : IBatchSource
     /// <param name="window">Tokens that are shuffled among each other.</param>
     public ShuffledBatches(ActivationStore store, TokenStore tokens, int seed, Split split = Split.Train, TextSource? only = null, int window = DefaultWindow)
     {
-        if (store.Rows != tokens.Tokens)
+        if (store.Rows != tokens.Rows)
         {
-            throw new DiffractException($"the activations of layer {store.Layer} have {store.Rows} rows, the tokens are {tokens.Tokens}; run `diffract harvest --fresh`");
+            throw new DiffractException($"the activations of layer {store.Layer} have {store.Rows} rows, the tokens have {tokens.Rows}; run `diffract harvest --fresh`");
         }
 
         ArgumentOutOfRangeException.ThrowIfLessThan(window, 1);
@@ -43,7 +43,7 @@ public sealed class ShuffledBatches : IBatchSource
         _before = new long[_documents.Length + 1];
         for (int i = 0; i < _documents.Length; i++)
         {
-            _before[i + 1] = _before[i] + _documents[i].Length;
+            _before[i + 1] = _before[i] + _documents[i].Rows;
         }
 
         _window = (int)Math.Min(window, Math.Max(1, DistinctTokens));
@@ -98,7 +98,7 @@ public sealed class ShuffledBatches : IBatchSource
 
             long position = first + i - _before[d];
             _keys[i] = SeededHash.Of(_seed, (ulong)pass, (ulong)_documents[d].Number, (ulong)position);
-            _rows[i] = _documents[d].Start + position;
+            _rows[i] = _documents[d].FirstRow + position;
         }
 
         Array.Sort(_keys, _rows, 0, _heldCount);

@@ -51,13 +51,14 @@ public static class BehaviourStep
         => latents.Where(l => !l.Dead && !double.IsNaN(l.DeltaNorm)).OrderByDescending(l => l.DeltaNorm).ThenBy(l => l.Latent);
 
     static bool Usable(TokenStore tokens, TokenDocument document)
-        => document.Source == TextSource.Chat && document.Split == Split.HeldOut && document.Labels.Count > 0 && HasAnswer(tokens.Roles(document));
+        => document.Source == TextSource.Chat && document.Split == Split.HeldOut && document.Labels.Count > 0 && HasAnswer(tokens, document);
 
-    static bool HasAnswer(ReadOnlySpan<byte> roles)
+    static bool HasAnswer(TokenStore tokens, TokenDocument document)
     {
-        foreach (byte role in roles)
+        ReadOnlySpan<byte> roles = tokens.Roles(document);
+        foreach (int position in tokens.Positions(document))
         {
-            if ((role & (byte)TokenRole.Assistant) != 0)
+            if ((roles[position] & (byte)TokenRole.Assistant) != 0)
             {
                 return true;
             }

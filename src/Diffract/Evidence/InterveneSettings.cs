@@ -24,6 +24,9 @@ public sealed record InterveneSettings
     /// <summary>Chats are cut after so many tokens; null: the smaller of 1024 and what both models can read.</summary>
     public int? Context { get; init; }
 
+    /// <summary>So many positions at the beginning of each chat keep the chat model's own activations; null: by family.</summary>
+    public int? SkipFirst { get; init; }
+
     /// <summary>File for the numbers of every position; null: none is written, and only answers' positions are computed.</summary>
     public string? Positions { get; init; }
 

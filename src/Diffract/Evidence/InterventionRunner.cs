@@ -7,7 +7,7 @@ using Diffract.Runs;
 namespace Diffract.Evidence;
 
 /// <summary>
-/// Runs both models to the hooked block, edits the activation at every position, lets the chat model go on from it, and compares its predictions with the unedited chat model's.
+/// Runs both models to the hooked block, edits the activation at every position (but a chat's first ones, where the run does not store them either), lets the chat model go on from it, and compares its predictions with the unedited chat model's.
 /// Logits are made only at the positions asked for. Results do not depend on which chats share a batch.
 /// </summary>
 public sealed class InterventionRunner : IDisposable
@@ -158,6 +158,7 @@ public sealed class InterventionRunner : IDisposable
             else
             {
                 _activations.Apply(_edits[e], _template.AsSpan(0, tokens), edited_TD);
+                Restore(effects, chat_TD, edited_TD);
                 Observer?.Invoke(_edits[e], edited_TD);
                 _chat.RunFrom(_batch, _layer, edited_TD, rowArray, logits_RV);
             }
@@ -174,6 +175,21 @@ public sealed class InterventionRunner : IDisposable
         }
 
         return effects;
+    }
+
+    /// <summary>Puts the chat model's own activations back where no edit may reach (spec 7.2); they are copied, never shared.</summary>
+    static void Restore(List<ChatEffects> chats, Matrix chat_TD, Matrix edited_TD)
+    {
+        int start = 0;
+        foreach (ChatEffects effects in chats)
+        {
+            for (int t = 0; t < Math.Min(effects.Chat.SkipFirst, effects.Chat.Ids.Length); t++)
+            {
+                chat_TD.Row(start + t).CopyTo(edited_TD.Row(start + t));
+            }
+
+            start += effects.Chat.Ids.Length;
+        }
     }
 
     void Reserve(int rows)

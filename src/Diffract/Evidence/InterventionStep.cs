@@ -53,7 +53,7 @@ static class InterventionStep
     static EditChat[] Choose(TokenStore tokens, EvidenceSettings settings)
         => [.. tokens.Documents.Where(d => d.Source == TextSource.Chat && d.Split == Split.HeldOut)
             .OrderBy(d => SeededHash.Of((ulong)settings.Seed + 1, (ulong)d.Number)).ThenBy(d => d.Number)
-            .Select(d => new EditChat(d.Number, tokens.Ids(d).ToArray(), AnswerMasks.Of(tokens.Roles(d))))
+            .Select(d => new EditChat(d.Number, tokens.Ids(d).ToArray(), AnswerMasks.Of(tokens.Roles(d))) { SkipFirst = tokens.SkipFirst })
             .Where(c => c.Masks.All.Contains(true)).Take(settings.Conversations).OrderBy(c => c.Key)];
 
     static PoolLatent Pool(LatentRow latent, ScalingRow scaling)

@@ -23,7 +23,9 @@ public static class LooseIntervention
         IReadOnlyList<Edit> edits = [.. Edit.Baselines, .. settings.Latents.SelectMany((l, i) => Edit.OfSet(l.Name, i)), Edit.BaseModel];
         using Crosscoder crosscoder = CrosscoderFolder.Load(settings.Crosscoder, backend);
         RequireThreshold(crosscoder, settings.Crosscoder, settings.AllowUnsetThreshold, progress);
-        List<EditChat> chats = EditChats.Read(settings.Chats, () => TextEncoder.Load(settings.ChatModel), context, vocabulary);
+        Lazy<TextEncoder> encoder = new(() => TextEncoder.Load(settings.ChatModel));
+        int skipFirst = SkipFirst(settings, encoder, context, progress);
+        List<EditChat> chats = [.. EditChats.Read(settings.Chats, () => encoder.Value, context, vocabulary).Select(c => c with { SkipFirst = skipFirst })];
         int maxTokens = Math.Max(SmallestBatch, chats.Max(c => c.Ids.Length));
         using Llm baseModel = Llm.Load(settings.BaseModel, backend, maxTokens);
         using Llm chatModel = Llm.Load(settings.ChatModel, backend, maxTokens);
@@ -75,6 +77,22 @@ public static class LooseIntervention
         return settings.Context is { } given && (given < 2 || given > limit)
             ? throw DiffractException.Argument($"--context {given} is out of range; wanted 2 to {limit}, the most that both models can read")
             : (settings.Context ?? Math.Min(DefaultContext, limit), Math.Min(a.Vocabulary, b.Vocabulary));
+    }
+
+    static int SkipFirst(InterveneSettings settings, Lazy<TextEncoder> encoder, int context, IProgressSink progress)
+    {
+        if (settings.SkipFirst is { } given && (given < 0 || given >= context))
+        {
+            throw DiffractException.Argument($"--skip-first {given} is out of range; wanted 0 to {context - 1}, less than the context");
+        }
+
+        int skipFirst = settings.SkipFirst ?? PairFamily.SkipFirst(settings.ChatModel, () => encoder.Value.Tokenizer);
+        if (skipFirst > 0)
+        {
+            progress.Line($"intervene: the first {skipFirst} positions of each chat are left alone{(settings.SkipFirst is null ? ", as is usual for this family; --skip-first 0 edits them" : "")}");
+        }
+
+        return skipFirst;
     }
 
     static int[] ReadSet(string name, string file)

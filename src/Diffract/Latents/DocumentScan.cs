@@ -8,20 +8,21 @@ namespace Diffract.Latents;
 /// <param name="read">Reads rows (first row, count) of the activation store into a matrix [count, E].</param>
 /// <param name="modelOffsets">[M + 1], for the message that says where a value is not finite.</param>
 /// <param name="buffer_BE">[B, E] host matrix that the batches lie in.</param>
-public sealed class DocumentScan(Action<long, int, Matrix> read, int[] modelOffsets, Matrix buffer_BE)
+/// <param name="tokens">Says which tokens are stored, for the same message; null: all.</param>
+public sealed class DocumentScan(Action<long, int, Matrix> read, int[] modelOffsets, Matrix buffer_BE, TokenStore? tokens = null)
 {
-    /// <summary>All tokens of <paramref name="documents"/>, in order; the last batch may be shorter.</summary>
+    /// <summary>All stored tokens of <paramref name="documents"/>, in order; the last batch may be shorter.</summary>
     public IEnumerable<ScanBatch> Batches(IReadOnlyList<TokenDocument> documents)
     {
         List<ScanPiece> pieces = [];
         int rows = 0;
         foreach (TokenDocument document in documents)
         {
-            for (int token = 0; token < document.Length;)
+            for (int kept = 0; kept < document.Rows;)
             {
-                int count = Math.Min(document.Length - token, buffer_BE.Rows - rows);
-                pieces.Add(new ScanPiece(document, token, count, rows));
-                token += count;
+                int count = Math.Min(document.Rows - kept, buffer_BE.Rows - rows);
+                pieces.Add(new ScanPiece(document, kept, count, rows));
+                kept += count;
                 rows += count;
                 if (rows == buffer_BE.Rows)
                 {
@@ -38,14 +39,16 @@ public sealed class DocumentScan(Action<long, int, Matrix> read, int[] modelOffs
         }
     }
 
+    int Position(ScanPiece piece, int row) => tokens is null ? piece.FirstKept + row : tokens.Positions(piece.Document)[piece.FirstKept + row];
+
     ScanBatch Fill(List<ScanPiece> pieces, int rows)
     {
         for (int i = 0; i < pieces.Count;)
         {
             // Documents that follow each other in the store are read in one go.
-            long first = pieces[i].Document.Start + pieces[i].FirstToken;
+            long first = pieces[i].Document.FirstRow + pieces[i].FirstKept;
             int at = pieces[i].FirstRow, count = 0;
-            for (; i < pieces.Count && pieces[i].Document.Start + pieces[i].FirstToken == first + count; i++)
+            for (; i < pieces.Count && pieces[i].Document.FirstRow + pieces[i].FirstKept == first + count; i++)
             {
                 count += pieces[i].Count;
             }
@@ -61,7 +64,7 @@ public sealed class DocumentScan(Action<long, int, Matrix> read, int[] modelOffs
                 if (FiniteRows.FirstBad(acts_BE.Row(piece.FirstRow + t)) is { } column)
                 {
                     throw new DiffractException(
-                        $"activations of model {FiniteRows.Model(modelOffsets, column)} are not finite at token {piece.FirstToken + t} of document {piece.Document.Number} ({piece.Document.Id}); "
+                        $"activations of model {FiniteRows.Model(modelOffsets, column)} are not finite at token {Position(piece, t)} of document {piece.Document.Number} ({piece.Document.Id}); "
                         + "wanted numbers: check the checkpoint, then run `diffract harvest --fresh`");
                 }
             }

@@ -16,6 +16,9 @@ public sealed unsafe class LatentActivations : IDisposable
     /// <summary>In the stage folder.</summary>
     public const string FileName = "activations.safetensors";
 
+    /// <summary>The tensor that says at which position of its document each token stands; absent where every token was scanned.</summary>
+    internal const string Positions = "token.position";
+
     readonly SafetensorsFile _file;
     readonly int[] _numbers;
     readonly Dictionary<int, int> _indexOf = [];
@@ -27,6 +30,7 @@ public sealed unsafe class LatentActivations : IDisposable
     readonly long* _tokenStart;
     readonly long* _latentStart;
     readonly byte* _roles;
+    readonly int* _positions;
 
     LatentActivations(string path)
     {
@@ -46,7 +50,8 @@ public sealed unsafe class LatentActivations : IDisposable
         ReadOnlySpan<long> latentStart = MemoryMarshal.Cast<byte, long>(_file.Bytes("by_latent.start"));
         ReadOnlySpan<byte> roles = _file.Bytes("token.role");
         Latents = latentStart.Length - 1;
-        if (tokenStart.Length != Tokens + 1 || roles.Length != Tokens || tokenStart[^1] != Entries || latentStart[^1] != Entries || _latentToken.Length != Entries)
+        ReadOnlySpan<int> positions = _file.Tensors.ContainsKey(Positions) ? MemoryMarshal.Cast<byte, int>(_file.Bytes(Positions)) : [];
+        if ((positions.Length != 0 && positions.Length != Tokens) || tokenStart.Length != Tokens + 1 || roles.Length != Tokens || tokenStart[^1] != Entries || latentStart[^1] != Entries || _latentToken.Length != Entries)
         {
             _file.Dispose();
             throw new DiffractException($"{path} does not fit together: changed or damaged; run `diffract latents --fresh`");
@@ -56,6 +61,7 @@ public sealed unsafe class LatentActivations : IDisposable
         _tokenStart = (long*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(tokenStart));
         _latentStart = (long*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(latentStart));
         _roles = (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(roles));
+        _positions = positions.Length == 0 ? null : (int*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(positions));
     }
 
     /// <summary>The scanned documents' numbers, ascending.</summary>
@@ -102,7 +108,7 @@ public sealed unsafe class LatentActivations : IDisposable
         {
             int token = Token(i);
             document = Document(token, document);
-            yield return new LatentEntry(_numbers[document], token - (int)_documentStart[document], Value(i));
+            yield return new LatentEntry(_numbers[document], Position(token, document), Value(i));
         }
     }
 
@@ -119,7 +125,7 @@ public sealed unsafe class LatentActivations : IDisposable
         {
             for (long i = EntryOf(token); i < EntryOf(token + 1); i++)
             {
-                yield return new TokenEntry((int)(token - first), LatentOf(i), ValueOf(i));
+                yield return new TokenEntry(Position(token, document), LatentOf(i), ValueOf(i));
             }
         }
     }
@@ -186,6 +192,9 @@ public sealed unsafe class LatentActivations : IDisposable
         int found = Array.BinarySearch(_documentStart, from + 1, _numbers.Length - from, token);
         return found >= 0 ? found : ~found - 1;
     }
+
+    /// <summary>Where in its document a scanned token stands.</summary>
+    int Position(long token, int document) => _positions is null ? (int)(token - _documentStart[document]) : _positions[token];
 
     long FirstOf(int latent) => _latentStart[latent];
 

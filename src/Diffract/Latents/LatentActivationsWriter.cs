@@ -13,16 +13,17 @@ namespace Diffract.Latents;
 /// </summary>
 /// <param name="folder">The stage folder; working files end in <c>.part</c>.</param>
 /// <param name="latents">L.</param>
-/// <param name="documents">The documents that will be added, token by token in this order.</param>
+/// <param name="documents">The documents that will be added, stored token by stored token in this order.</param>
+/// <param name="tokens">Says which tokens are stored; null: all.</param>
 /// <param name="sortBytes">Memory for sorting.</param>
-public sealed class LatentActivationsWriter(string folder, int latents, IReadOnlyList<TokenDocument> documents, long sortBytes = 256L << 20) : IDisposable
+public sealed class LatentActivationsWriter(string folder, int latents, IReadOnlyList<TokenDocument> documents, TokenStore? tokens = null, long sortBytes = 256L << 20) : IDisposable
 {
     readonly FileStream _latents = Part(folder, "by_token.latent");
     readonly FileStream _values = Part(folder, "by_token.value");
     readonly FileStream _sortedTokens = Part(folder, "by_latent.token");
     readonly FileStream _sortedValues = Part(folder, "by_latent.value");
-    readonly long[] _tokenStart = new long[documents.Sum(d => (long)d.Length) + 1];
-    readonly byte[] _roles = new byte[documents.Sum(d => (long)d.Length)];
+    readonly long[] _tokenStart = new long[documents.Sum(d => (long)d.Rows) + 1];
+    readonly byte[] _roles = new byte[documents.Sum(d => (long)d.Rows)];
     readonly long[] _latentStart = new long[latents + 1];
     int[] _batchLatents = [];
     float[] _batchValues = [];
@@ -144,7 +145,7 @@ public sealed class LatentActivationsWriter(string folder, int latents, IReadOnl
         long[] starts = new long[documents.Count + 1];
         for (int d = 0; d < documents.Count; d++)
         {
-            starts[d + 1] = starts[d] + documents[d].Length;
+            starts[d + 1] = starts[d] + documents[d].Rows;
         }
 
         SafetensorsWriter writer = new();
@@ -158,8 +159,22 @@ public sealed class LatentActivationsWriter(string folder, int latents, IReadOnl
         AddFile(writer, "by_latent.token", "I32", _sortedTokens);
         AddFile(writer, "by_latent.value", "F32", _sortedValues);
         writer.AddBytes("token.role", "U8", [_roles.Length], _roles.Length, s => s.Write(_roles));
+        if (documents.Any(d => d.Kept is not null))
+        {
+            AddPositions(writer);
+        }
+
         return writer.Save(Path.Combine(folder, LatentActivations.FileName));
     }
+
+    void AddPositions(SafetensorsWriter writer)
+        => writer.AddBytes(LatentActivations.Positions, "I32", [_roles.Length], (long)_roles.Length * sizeof(int), stream =>
+        {
+            foreach (TokenDocument document in documents)
+            {
+                stream.Write(MemoryMarshal.AsBytes((tokens ?? throw new InvalidOperationException("the documents have stored tokens that only their store knows")).Positions(document)));
+            }
+        });
 
     static void AddLongs(SafetensorsWriter writer, string name, long[] values)
         => writer.AddBytes(name, "I64", [values.Length], values.Length * 8L, stream =>

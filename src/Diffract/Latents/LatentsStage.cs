@@ -76,7 +76,7 @@ public static class LatentsStage
 
     static void Announce(StageContext context, ScanInputs inputs, IReadOnlyList<TokenDocument> documents, string folder)
     {
-        long tokens = documents.Sum(d => (long)d.Length);
+        long tokens = documents.Sum(d => (long)d.Rows);
         double perToken = (double?)inputs.Manifest.Facts["l0"] ?? (inputs.Crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? inputs.Crosscoder.Config.K : 0);
         double megabytes = tokens * (perToken * BytesPerPair + sizeof(long) + 1) / 1e6, free = new DriveInfo(folder).AvailableFreeSpace / 1e6;
         context.Progress.Line(FormattableString.Invariant(
@@ -91,18 +91,18 @@ public static class LatentsStage
     static FileSeal Scan(StageContext context, ScanInputs inputs, IReadOnlyList<TokenDocument> documents, string folder, LatentCounts counts)
     {
         Crosscoder crosscoder = inputs.Crosscoder;
-        long total = documents.Sum(d => (long)d.Length);
+        long total = documents.Sum(d => (long)d.Rows);
         Matrix buffer_BE = context.Backend.Matrix(BatchRows, crosscoder.E);
         using IBuffer owner = buffer_BE.Buffer;
         using SparseCode code = crosscoder.NewCode(BatchRows);
-        using LatentActivationsWriter writer = new(folder, crosscoder.Latents, documents);
+        using LatentActivationsWriter writer = new(folder, crosscoder.Latents, documents, inputs.Tokens);
         byte[] roles_B = new byte[BatchRows];
-        foreach (ScanBatch batch in new DocumentScan(inputs.Activations.Read, crosscoder.ModelOffsets, buffer_BE).Batches(documents))
+        foreach (ScanBatch batch in new DocumentScan(inputs.Activations.Read, crosscoder.ModelOffsets, buffer_BE, inputs.Tokens).Batches(documents))
         {
             context.Stop.ThrowIfCancellationRequested();
             foreach (ScanPiece piece in batch.Pieces)
             {
-                inputs.Tokens.Roles(piece.Document).Slice(piece.FirstToken, piece.Count).CopyTo(roles_B.AsSpan(piece.FirstRow));
+                inputs.Tokens.RowRoles(piece.Document, piece.FirstKept, roles_B.AsSpan(piece.FirstRow, piece.Count));
             }
 
             crosscoder.Encode(batch.Acts_BE, code);

@@ -24,6 +24,7 @@ public static class MainPath
             ChatModel = settings.ChatModel,
             Texts = settings.Texts,
             Chats = settings.Chats,
+            SkipFirst = settings.SkipFirst,
             Seed = settings.Seed,
         };
         // Before the plan is kept: a slip in the arguments must not bind the run folder.
@@ -70,7 +71,7 @@ public static class MainPath
         }
 
         using TokenStore tokens = TokenStore.Open(context.Run);
-        long training = tokens.Documents.Where(d => d.Split == Split.Train).Sum(d => (long)d.Length);
+        long training = tokens.Documents.Where(d => d.Split == Split.Train).Sum(d => (long)d.Rows);
         int[] widths = [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width];
         foreach (CrosscoderKind kind in settings.Kinds)
         {

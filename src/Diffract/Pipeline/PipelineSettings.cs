@@ -17,6 +17,9 @@ public sealed record PipelineSettings
     /// <summary>Files of chats.</summary>
     public IReadOnlyList<string> Chats { get; init; } = [];
 
+    /// <summary>So many positions at the beginning of each document are not stored, and no edit touches them; null: by family.</summary>
+    public int? SkipFirst { get; init; }
+
     /// <summary>Folders of crosscoders to examine; when there is one, nothing is trained.</summary>
     public IReadOnlyList<string> Crosscoders { get; init; } = [];
 

@@ -106,7 +106,18 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
         }
     }
 
-    static JsonObject Asked(PipelineSettings settings, int layer) => new()
+    static JsonObject Asked(PipelineSettings settings, int layer)
+    {
+        JsonObject asked = AskedAlways(settings, layer);
+        if (settings.SkipFirst is { } skip)
+        {
+            asked["skipFirst"] = skip;
+        }
+
+        return asked;
+    }
+
+    static JsonObject AskedAlways(PipelineSettings settings, int layer) => new()
     {
         ["base"] = Path.GetFullPath(settings.BaseModel),
         ["chat"] = Path.GetFullPath(settings.ChatModel),

@@ -82,12 +82,12 @@ sealed class RunReader : IDisposable
     RunReport Read(IReadOnlyList<string> names)
     {
         bool chats = _tokens.Documents.Any(d => d.Source == TextSource.Chat && d.Split == Split.HeldOut);
-        long scalingTokens = _tokens.Documents.Where(d => d.Split == Split.Scaling).Sum(d => (long)d.Length);
+        long scalingTokens = _tokens.Documents.Where(d => d.Split == Split.Scaling).Sum(d => (long)d.Rows);
         List<ReportCrosscoder> crosscoders = [.. names.Select(n => new CrosscoderReader(_run, n, chats, scalingTokens, _stages).Read())];
         ReportComparison comparison = Comparison(crosscoders);
         string baseName = ModelName(_tokens.BaseModel), chatName = ModelName(_tokens.ChatModel);
         ReportAnswer answer = new(
-            baseName, chatName, _layer, comparison.Checkpoints[^1].Blocks, _tokens.Tokens,
+            baseName, chatName, _layer, comparison.Checkpoints[^1].Blocks, _tokens.Rows,
             _stages.Max(s => s.Manifest.Finished) ?? "", "", []);
         ReportTrust trust = new TrustReader(_run, _tokens, _layer, names, _stages).Read(crosscoders);
         return RunReport.Tell($"{chatName} against {baseName}: what fine-tuning changed", answer, comparison, crosscoders, trust);
@@ -104,7 +104,7 @@ sealed class RunReader : IDisposable
             .. _tokens.Documents.GroupBy(d => (d.Source, d.Split)).OrderBy(g => g.Key.Source).ThenBy(g => g.Key.Split)
                 .Select(g => new ReportText(
                     g.Key.Source == TextSource.Chat ? "chats" : "documents", g.Key.Split switch { Split.Train => "training", Split.Scaling => "scaling", _ => "held out" },
-                    g.Count(), g.Sum(d => (long)d.Length))),
+                    g.Count(), g.Sum(d => (long)d.Rows))),
         ];
         return new ReportComparison(checkpoints, texts, Roles(), Models([.. models.Select(m => m.Role)]));
     }
@@ -131,14 +131,15 @@ sealed class RunReader : IDisposable
         long[] byFlags = new long[256];
         foreach (TokenDocument d in _tokens.Documents)
         {
-            foreach (byte flags in _tokens.Roles(d))
+            ReadOnlySpan<byte> flags = _tokens.Roles(d);
+            foreach (int position in _tokens.Positions(d))
             {
-                byFlags[flags]++;
+                byFlags[flags[position]]++;
             }
         }
 
         long Of(TokenRole role) => byFlags.Where((_, flags) => (flags & (int)role) != 0).Sum();
-        return [.. roles.Select(r => new ReportRole(r.Name, Of(r.Role), _tokens.Tokens == 0 ? double.NaN : (double)Of(r.Role) / _tokens.Tokens)).Where(r => r.Tokens > 0)];
+        return [.. roles.Select(r => new ReportRole(r.Name, Of(r.Role), _tokens.Rows == 0 ? double.NaN : (double)Of(r.Role) / _tokens.Rows)).Where(r => r.Tokens > 0)];
     }
 
     List<ReportModel> Models(string[] names)

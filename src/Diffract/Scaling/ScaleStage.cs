@@ -53,8 +53,8 @@ public static class ScaleStage
 
         Stopwatch clock = Stopwatch.StartNew();
         IReadOnlyList<TokenDocument> documents = inputs.Documents(Split.Scaling);
-        int[] starts = DocumentBlocks.Split([.. documents.Select(d => d.Length)], settings.Blocks);
-        long tokens = documents.Sum(d => (long)d.Length);
+        int[] starts = DocumentBlocks.Split([.. documents.Select(d => d.Rows)], settings.Blocks);
+        long tokens = documents.Sum(d => (long)d.Rows);
         context.Progress.Line(FormattableString.Invariant(
             $"scale: {settings.Name}, all eight targets of {crosscoder.Latents} latents in one pass over {tokens} tokens of {documents.Count} documents in {starts.Length - 1} blocks"));
         using BetaSums sums = new(context.Backend.Scaling, crosscoder.WDec_LE, crosscoder.ModelOffsets, starts.Length - 1);
@@ -84,14 +84,14 @@ public static class ScaleStage
         Matrix buffer_BE = context.Backend.Matrix(BatchRows, crosscoder.E), recon_BE = context.Backend.Matrix(BatchRows, crosscoder.E);
         using IBuffer buffer = buffer_BE.Buffer, recon = recon_BE.Buffer;
         using SparseCode code = crosscoder.NewCode(BatchRows);
-        DocumentScan scan = new(inputs.Activations.Read, crosscoder.ModelOffsets, buffer_BE);
-        long done = 0, total = documents.Sum(d => (long)d.Length);
+        DocumentScan scan = new(inputs.Activations.Read, crosscoder.ModelOffsets, buffer_BE, inputs.Tokens);
+        long done = 0, total = documents.Sum(d => (long)d.Rows);
         for (int block = 0; block < sums.Blocks; block++)
         {
             TokenDocument[] ofBlock = [.. documents.Skip(starts[block]).Take(starts[block + 1] - starts[block])];
             if (sums.Restore(block, span => BlockFile.TryRead(folder, block, span)))
             {
-                done += ofBlock.Sum(d => (long)d.Length);
+                done += ofBlock.Sum(d => (long)d.Rows);
                 continue;
             }
 

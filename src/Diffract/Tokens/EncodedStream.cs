@@ -4,12 +4,12 @@ using Diffract.Text;
 namespace Diffract.Tokens;
 
 /// <summary>Reads some files' lines and encodes them in order, a few hundred at a time on all cores. Chats that cannot be rendered, or end without an answer, are passed over and listed.</summary>
-sealed class EncodedStream(IReadOnlyList<string> files, TextEncoder encoder, int context, CancellationToken stop)
+sealed class EncodedStream(IReadOnlyList<string> files, PairEncoder encoder, int context, CancellationToken stop)
 {
     const int Chunk = 512;
     const int ListedSkips = 1000;
     readonly IEnumerator<TextItem> _items = files.SelectMany(JsonLines.Read).GetEnumerator();
-    readonly Queue<(TextItem Item, EncodedText Text)> _ready = [];
+    readonly Queue<(TextItem Item, PairText Text)> _ready = [];
     bool _ended;
 
     public TextSource Source { get; init; }
@@ -24,11 +24,14 @@ sealed class EncodedStream(IReadOnlyList<string> files, TextEncoder encoder, int
 
     public int Skipped { get; private set; }
 
+    /// <summary>Lines read so far that have tokens, but none that is stored.</summary>
+    public int WithoutRows { get; private set; }
+
     /// <summary>The first thousand lines passed over: id, file, line, why.</summary>
     public JsonArray Skips { get; } = [];
 
     /// <summary>The next line without taking it, or null at the end.</summary>
-    public (TextItem Item, EncodedText Text)? Peek()
+    public (TextItem Item, PairText Text)? Peek()
     {
         while (_ready.Count == 0 && !_ended)
         {
@@ -40,7 +43,7 @@ sealed class EncodedStream(IReadOnlyList<string> files, TextEncoder encoder, int
 
     public void Take()
     {
-        Tokens += _ready.Dequeue().Text.Ids.Length;
+        Tokens += _ready.Dequeue().Text.Text.Ids.Length;
         Taken++;
     }
 
@@ -64,7 +67,7 @@ sealed class EncodedStream(IReadOnlyList<string> files, TextEncoder encoder, int
             }
         }
 
-        EncodedText[] texts = new EncodedText[items.Count];
+        PairText[] texts = new PairText[items.Count];
         try
         {
             Parallel.For(0, items.Count, new ParallelOptions { CancellationToken = stop, MaxDegreeOfParallelism = Environment.ProcessorCount }, i => texts[i] = encoder.Encode(items[i], context));
@@ -76,9 +79,13 @@ sealed class EncodedStream(IReadOnlyList<string> files, TextEncoder encoder, int
 
         for (int i = 0; i < texts.Length; i++)
         {
-            if (texts[i].Ids.Length > 0)
+            if (texts[i].Rows > 0)
             {
                 _ready.Enqueue((items[i], texts[i]));
+            }
+            else if (texts[i].Text.Ids.Length > 0)
+            {
+                WithoutRows++;
             }
         }
     }

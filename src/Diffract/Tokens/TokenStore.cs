@@ -1,4 +1,3 @@
-using System.IO.MemoryMappedFiles;
 using System.Text.Json;
 using Diffract.Formats;
 using Diffract.Runs;
@@ -16,6 +15,7 @@ public sealed unsafe class TokenStore : IDisposable
 
     readonly MappedBytes _ids;
     readonly MappedBytes _marks;
+    readonly RowMap _rows;
     readonly TokenDocument[] _documents;
 
     TokenStore(string folder, StageManifest manifest)
@@ -26,15 +26,19 @@ public sealed unsafe class TokenStore : IDisposable
         Context = (int)manifest.Settings["context"]!;
         Seed = (int)manifest.Settings["seed"]!;
         _documents = ReadDocuments(Path.Combine(folder, DocumentsFile));
+        SkipFirst = (int?)manifest.Settings["skipFirst"] ?? 0;
         Tokens = _documents.Sum(d => (long)d.Length);
+        Rows = _documents.Sum(d => (long)d.Rows);
         _ids = new MappedBytes(Path.Combine(folder, IdsFile), Tokens * sizeof(int));
         try
         {
             _marks = new MappedBytes(Path.Combine(folder, MarksFile), Tokens * MarkBytes);
+            _rows = new RowMap(folder, _documents);
         }
         catch
         {
             _ids.Dispose();
+            _marks?.Dispose();
             throw;
         }
     }
@@ -55,6 +59,12 @@ public sealed unsafe class TokenStore : IDisposable
     public IReadOnlyList<TokenDocument> Documents => _documents;
 
     public long Tokens { get; }
+
+    /// <summary>Rows of the activation stores: tokens, less those that are not kept.</summary>
+    public long Rows { get; }
+
+    /// <summary>So many positions at the beginning of each document have no row, and no edit touches them.</summary>
+    public int SkipFirst { get; }
 
     /// <summary>The tokens of a run; a missing, truncated or damaged store is refused.</summary>
     public static TokenStore Open(RunFolder run)
@@ -86,6 +96,9 @@ public sealed unsafe class TokenStore : IDisposable
 
     public ReadOnlySpan<int> Ids(TokenDocument d) => new((int*)_ids.Pointer + d.Start, d.Length);
 
+    /// <summary>The ids that model <paramref name="model"/> reads (0 the base).</summary>
+    public ReadOnlySpan<int> Ids(TokenDocument d, int model) => Ids(d);
+
     /// <summary>Flags of <see cref="TokenRole"/>, one a token.</summary>
     public ReadOnlySpan<byte> Roles(TokenDocument d) => Marks(d, 0);
 
@@ -95,10 +108,28 @@ public sealed unsafe class TokenStore : IDisposable
     /// <summary>0-based turn; 255 outside any turn (documents, BOS).</summary>
     public ReadOnlySpan<byte> Turns(TokenDocument d) => Marks(d, 2);
 
+    /// <summary>Position in the document of each of its rows, ascending.</summary>
+    public ReadOnlySpan<int> Positions(TokenDocument d) => _rows.Positions(d);
+
+    /// <summary>Position of each of the document's rows among the tokens that model <paramref name="model"/> reads (0 the base).</summary>
+    public ReadOnlySpan<int> Positions(TokenDocument d, int model) => model == 0 ? _rows.BasePositions(d) : _rows.Positions(d);
+
+    /// <summary>Role flags of rows <paramref name="first"/> and on of the document, as many as <paramref name="roles"/> holds.</summary>
+    public void RowRoles(TokenDocument d, int first, Span<byte> roles)
+    {
+        ReadOnlySpan<byte> all = Roles(d);
+        ReadOnlySpan<int> positions = Positions(d).Slice(first, roles.Length);
+        for (int i = 0; i < roles.Length; i++)
+        {
+            roles[i] = all[positions[i]];
+        }
+    }
+
     public void Dispose()
     {
         _ids.Dispose();
         _marks.Dispose();
+        _rows.Dispose();
     }
 
     ReadOnlySpan<byte> Marks(TokenDocument d, int which) => new(_marks.Pointer + (d.Start * MarkBytes) + ((long)which * d.Length), d.Length);
@@ -106,19 +137,21 @@ public sealed unsafe class TokenStore : IDisposable
     static TokenDocument[] ReadDocuments(string file)
     {
         List<TokenDocument> documents = [];
-        long start = 0;
+        long start = 0, row = 0, baseStart = 0;
         try
         {
             foreach (string line in File.ReadLines(file))
             {
                 TokenDocument d = JsonSerializer.Deserialize<TokenDocument>(line, TokenizeStage.DocumentJson)!;
-                if (d.Number != documents.Count || d.Start != start || d.Length < 1)
+                if (d.Number != documents.Count || d.Start != start || d.Length < 1 || d.Kept is { } kept && (kept < 1 || kept > d.Length) || d.BaseLength is < 1)
                 {
                     throw new DiffractException($"{file} line {documents.Count + 1} does not follow the line before it: changed or damaged; run `diffract tokenize --fresh`");
                 }
 
-                documents.Add(d);
+                documents.Add(d with { FirstRow = row, BaseStart = baseStart });
                 start += d.Length;
+                row += d.Rows;
+                baseStart += d.BaseLength ?? d.Length;
             }
         }
         catch (JsonException)
@@ -127,36 +160,5 @@ public sealed unsafe class TokenStore : IDisposable
         }
 
         return [.. documents];
-    }
-
-    /// <summary>A file mapped for reading.</summary>
-    sealed class MappedBytes : IDisposable
-    {
-        readonly MemoryMappedFile _file;
-        readonly MemoryMappedViewAccessor _view;
-
-        public MappedBytes(string path, long bytes)
-        {
-            long length = new FileInfo(path).Length;
-            if (length != bytes)
-            {
-                throw new DiffractException($"{path} has {length} bytes, its documents need {bytes}: truncated or changed; run `diffract tokenize --fresh`");
-            }
-
-            _file = MemoryMappedFile.CreateFromFile(path, FileMode.Open, null, 0, MemoryMappedFileAccess.Read);
-            _view = _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
-            byte* pointer = null;
-            _view.SafeMemoryMappedViewHandle.AcquirePointer(ref pointer);
-            Pointer = pointer + _view.PointerOffset;
-        }
-
-        public byte* Pointer { get; }
-
-        public void Dispose()
-        {
-            _view.SafeMemoryMappedViewHandle.ReleasePointer();
-            _view.Dispose();
-            _file.Dispose();
-        }
     }
 }

@@ -21,6 +21,9 @@ public sealed record TokenizeSettings
     /// <summary>Documents are cut after so many tokens; null: min(1024, what the models can read).</summary>
     public int? Context { get; init; }
 
+    /// <summary>So many positions at the beginning of each document are not stored, and no edit touches them; null: by family (<see cref="PairFamily"/>).</summary>
+    public int? SkipFirst { get; init; }
+
     /// <summary>Decides the splits.</summary>
     public int Seed { get; init; } = 42;
 

@@ -26,7 +26,8 @@ public static class TokenizeStage
         PairShape shape = PairShape.Of(baseModel, chatModel);
         int length = Check(settings, shape);
         TextEncoder encoder = TextEncoder.Load(chatModel);
-        StageManifest plan = new() { Stage = "tokenize", Settings = Describe(settings, baseModel, chatModel, length) };
+        int skipFirst = settings.SkipFirst ?? PairFamily.SkipFirst(chatModel, () => encoder.Tokenizer);
+        StageManifest plan = new() { Stage = "tokenize", Settings = Describe(settings, baseModel, chatModel, length, skipFirst) };
         if (context.AlreadyDone(folder, plan))
         {
             context.Progress.Done("tokenize", "tokens are there already");
@@ -35,9 +36,14 @@ public static class TokenizeStage
 
         context.Progress.Line(
             $"tokenize: {settings.Texts.Count} files of documents, {settings.Chats.Count} of chats, cut after {length} tokens, {(settings.MaxTokens is { } most ? FormattableString.Invariant($"at most {most:N0} tokens") : "all tokens")}");
+        if (skipFirst > 0)
+        {
+            context.Progress.Line($"tokenize: the first {skipFirst} positions of each document are not stored{(settings.SkipFirst is null ? ", as is usual for this family; --skip-first 0 keeps them" : "")}");
+        }
+
         try
         {
-            Make(context, settings, plan, encoder, length, shape.Vocabulary);
+            Make(context, settings, plan, encoder, length, shape.Vocabulary, skipFirst);
         }
         catch
         {
@@ -47,16 +53,17 @@ public static class TokenizeStage
         }
     }
 
-    static void Make(StageContext context, TokenizeSettings settings, StageManifest plan, TextEncoder encoder, int length, int vocabulary)
+    static void Make(StageContext context, TokenizeSettings settings, StageManifest plan, TextEncoder encoder, int length, int vocabulary, int skipFirst)
     {
         System.Diagnostics.Stopwatch clock = System.Diagnostics.Stopwatch.StartNew();
         CompareTokenizers(settings, (string)plan.Settings["base"]!["folder"]!, encoder);
-        EncodedStream? documents = settings.Texts.Count == 0 ? null : new EncodedStream(settings.Texts, encoder, length, context.Stop);
-        EncodedStream? chats = settings.Chats.Count == 0 ? null : new EncodedStream(settings.Chats, encoder, length, context.Stop) { Source = TextSource.Chat };
-        Writer writer = new(context, settings, vocabulary, documents, chats);
+        PairEncoder pair = new(encoder, skipFirst);
+        EncodedStream? documents = settings.Texts.Count == 0 ? null : new EncodedStream(settings.Texts, pair, length, context.Stop);
+        EncodedStream? chats = settings.Chats.Count == 0 ? null : new EncodedStream(settings.Chats, pair, length, context.Stop) { Source = TextSource.Chat };
+        Writer writer = new(context, settings, vocabulary, skipFirst == 0, documents, chats);
         Dictionary<string, FileSeal> outputs = writer.Write(context.Run.Tokens);
         CheckSkips(chats);
-        CheckSplits(settings, writer.SplitTokens, writer.UsedUp());
+        CheckSplits(settings, writer.SplitRows, writer.UsedUp());
         context.Finish(context.Run.Tokens, plan with { Outputs = outputs, Facts = writer.Facts(), Seconds = clock.Elapsed.TotalSeconds });
         context.Progress.Done("tokenize", writer.Summary());
     }
@@ -87,15 +94,21 @@ public static class TokenizeStage
             throw DiffractException.Argument($"--context {given} is out of range; wanted 2 to {shape.ContextLimit}, the most that both models can read");
         }
 
+        int length = settings.Context ?? Math.Min(DefaultContext, shape.ContextLimit);
+        if (settings.SkipFirst is { } skip && (skip < 0 || skip >= length))
+        {
+            throw DiffractException.Argument($"--skip-first {skip} is out of range; wanted 0 to {length - 1}, less than the context");
+        }
+
         double[] shares = [settings.TrainShare, settings.ScalingShare, settings.HeldOutShare];
         return shares.All(s => s > 0) && Math.Abs(shares.Sum() - 1) < 1e-9
-            ? settings.Context ?? Math.Min(DefaultContext, shape.ContextLimit)
+            ? length
             : throw DiffractException.Argument(FormattableString.Invariant($"the splits' shares are {shares[0]}, {shares[1]} and {shares[2]}; wanted three positive numbers that add up to 1"));
     }
 
-    static JsonObject Describe(TokenizeSettings settings, string baseModel, string chatModel, int length)
+    static JsonObject Describe(TokenizeSettings settings, string baseModel, string chatModel, int length, int skipFirst)
     {
-        return new JsonObject
+        JsonObject description = new()
         {
             ["base"] = new JsonObject { ["folder"] = baseModel, ["checkpoint"] = CheckpointSeal.Of(baseModel) },
             ["chat"] = new JsonObject { ["folder"] = chatModel, ["checkpoint"] = CheckpointSeal.Of(chatModel), ["tokenizer"] = AtomicFile.Seal(Path.Combine(chatModel, "tokenizer.json")).Xxh128 },
@@ -106,6 +119,14 @@ public static class TokenizeStage
             ["seed"] = settings.Seed,
             ["shares"] = new JsonObject { ["train"] = settings.TrainShare, ["scaling"] = settings.ScalingShare, ["heldOut"] = settings.HeldOutShare },
         };
+
+        // Only where it says something, so that the tokens of an ordinary pair are told by the same settings as ever.
+        if (skipFirst > 0)
+        {
+            description["skipFirst"] = skipFirst;
+        }
+
+        return description;
 
         static JsonArray Files(IReadOnlyList<string> files) => new([.. files.Select(f =>
         {
@@ -162,30 +183,54 @@ public static class TokenizeStage
     }
 
     /// <summary>Writes the store's files while it merges both streams.</summary>
-    sealed class Writer(StageContext context, TokenizeSettings settings, int vocabulary, EncodedStream? documents, EncodedStream? chats)
+    sealed class Writer(StageContext context, TokenizeSettings settings, int vocabulary, bool allStored, EncodedStream? documents, EncodedStream? chats)
     {
         int _number;
-        long _tokens;
+        long _tokens, _rows;
 
-        public long[] SplitTokens { get; } = new long[3];
+        /// <summary>Stored tokens of each split.</summary>
+        public long[] SplitRows { get; } = new long[3];
 
         public Dictionary<string, FileSeal> Write(string folder)
         {
             Dictionary<string, FileSeal> outputs = [];
             outputs[TokenStore.IdsFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.IdsFile), ids =>
                 outputs[TokenStore.MarksFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.MarksFile), marks =>
-                    outputs[TokenStore.DocumentsFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.DocumentsFile), lines => Merge(ids, marks, lines))));
+                    outputs[TokenStore.DocumentsFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.DocumentsFile), lines =>
+                    {
+                        if (!allStored)
+                        {
+                            outputs[RowMap.FileName] = AtomicFile.Write(Path.Combine(folder, RowMap.FileName), rows => Merge(ids, marks, lines, rows));
+                            return;
+                        }
+
+                        Merge(ids, marks, lines, null);
+                    })));
             return outputs;
         }
 
-        public JsonObject Facts() => new()
+        public JsonObject Facts()
+        {
+            JsonObject facts = TokenFacts();
+            if (!allStored)
+            {
+                facts["rows"] = _rows;
+                facts["withoutRows"] = WithoutRows;
+            }
+
+            return facts;
+        }
+
+        int WithoutRows => (documents?.WithoutRows ?? 0) + (chats?.WithoutRows ?? 0);
+
+        JsonObject TokenFacts() => new()
         {
             ["tokens"] = _tokens,
             ["documents"] = documents?.Taken ?? 0,
             ["chats"] = chats?.Taken ?? 0,
             ["documentTokens"] = documents?.Tokens ?? 0,
             ["chatTokens"] = chats?.Tokens ?? 0,
-            ["splitTokens"] = new JsonObject { ["train"] = SplitTokens[0], ["scaling"] = SplitTokens[1], ["heldOut"] = SplitTokens[2] },
+            ["splitTokens"] = new JsonObject { ["train"] = SplitRows[0], ["scaling"] = SplitRows[1], ["heldOut"] = SplitRows[2] },
             ["usedUp"] = UsedUp(),
             ["skippedChats"] = chats?.Skipped ?? 0,
             ["skipped"] = chats?.Skips.DeepClone() ?? new JsonArray(),
@@ -200,15 +245,16 @@ public static class TokenizeStage
         public string Summary()
             => string.Create(
                 System.Globalization.CultureInfo.InvariantCulture,
-                $"{_tokens:N0} tokens: {documents?.Taken ?? 0:N0} documents, {chats?.Taken ?? 0:N0} chats{(chats is { Skipped: > 0 } ? $" ({chats.Skipped} passed over)" : "")}; train {SplitTokens[0]:N0}, scaling {SplitTokens[1]:N0}, held out {SplitTokens[2]:N0}{(UsedUp() is { } which ? $"; all {which} used" : "")}");
+                $"{_tokens:N0} tokens: {documents?.Taken ?? 0:N0} documents, {chats?.Taken ?? 0:N0} chats{(chats is { Skipped: > 0 } ? $" ({chats.Skipped} passed over)" : "")}{(allStored ? "" : string.Create(System.Globalization.CultureInfo.InvariantCulture, $", {_rows:N0} of them stored{(WithoutRows == 0 ? "" : $" ({WithoutRows:N0} lines too short to have any)")}"))}; train {SplitRows[0]:N0}, scaling {SplitRows[1]:N0}, held out {SplitRows[2]:N0}{(UsedUp() is { } which ? $"; all {which} used" : "")}");
 
-        void Merge(Stream ids, Stream marks, Stream lines)
+        void Merge(Stream ids, Stream marks, Stream lines, Stream? rows)
         {
             long total = settings.MaxTokens ?? long.MaxValue;
-            while (Next() is { } stream && stream.Peek() is var (item, text) && _tokens + text.Ids.Length <= total)
+            while (Next() is { } stream && stream.Peek() is var (item, pair) && _tokens + pair.Text.Ids.Length <= total)
             {
                 context.Stop.ThrowIfCancellationRequested();
-                TokenDocument d = new(_number, _tokens, text.Ids.Length, stream.Source, SplitOf(_number), item.Id, item.Labels);
+                EncodedText text = pair.Text;
+                TokenDocument d = new(_number, _tokens, text.Ids.Length, stream.Source, SplitOf(_number), item.Id, item.Labels) { Kept = pair.Positions?.Length };
                 if (text.Ids.Any(id => (uint)id >= (uint)vocabulary))
                 {
                     throw new DiffractException($"{item.File} line {item.Line} holds the token {text.Ids.Max()}, but the models' vocabulary has {vocabulary}; wanted a tokenizer that belongs to the models");
@@ -220,8 +266,15 @@ public static class TokenizeStage
                 marks.Write(text.Turns);
                 lines.Write(JsonSerializer.SerializeToUtf8Bytes(d, DocumentJson));
                 lines.WriteByte((byte)'\n');
-                SplitTokens[(int)d.Split] += d.Length;
+                if (pair.Positions is { } positions)
+                {
+                    rows!.Write(MemoryMarshal.AsBytes(positions.AsSpan()));
+                    rows.Write(MemoryMarshal.AsBytes((pair.BasePositions ?? positions).AsSpan()));
+                }
+
+                SplitRows[(int)d.Split] += d.Rows;
                 _tokens += d.Length;
+                _rows += d.Rows;
                 _number++;
                 stream.Take();
                 if (_number % 256 == 0)

@@ -17,8 +17,8 @@ public sealed class HeldOutRows : IBatchSource
     public HeldOutRows(ActivationStore store, TokenStore tokens, long most, TextSource? only = null)
     {
         TokenDocument[] heldOut = [.. tokens.Documents.Where(d => d.Split == Split.HeldOut && (only is null || d.Source == only))];
-        long documents = heldOut.Where(d => d.Source == TextSource.Document).Sum(d => (long)d.Length);
-        long chats = heldOut.Where(d => d.Source == TextSource.Chat).Sum(d => (long)d.Length);
+        long documents = heldOut.Where(d => d.Source == TextSource.Document).Sum(d => (long)d.Rows);
+        long chats = heldOut.Where(d => d.Source == TextSource.Chat).Sum(d => (long)d.Rows);
         long fromChats = Math.Min(chats, Math.Max(most / 2, most - documents));
         _store = store;
         _rows = [.. Rows(heldOut, TextSource.Document, Math.Min(documents, most - fromChats)), .. Rows(heldOut, TextSource.Chat, fromChats)];
@@ -31,5 +31,5 @@ public sealed class HeldOutRows : IBatchSource
     public void Fill(long index, Matrix acts_BE) => _store.Gather(_rows.AsSpan(checked((int)(index * acts_BE.Rows)), acts_BE.Rows), acts_BE);
 
     static IEnumerable<long> Rows(TokenDocument[] documents, TextSource source, long most)
-        => documents.Where(d => d.Source == source).SelectMany(d => Enumerable.Range(0, d.Length).Select(t => d.Start + t)).Take(checked((int)most));
+        => documents.Where(d => d.Source == source).SelectMany(d => Enumerable.Range(0, d.Rows).Select(t => d.FirstRow + t)).Take(checked((int)most));
 }

@@ -49,6 +49,35 @@ public sealed class InterventionTests : IDisposable
     }
 
     [Fact]
+    public void No_edit_touches_the_positions_that_are_left_alone()
+    {
+        const int Skip = 5;
+        using Crosscoder crosscoder = CrosscoderFolder.Load(_golden.WriteCrosscoder(_folder), _backend);
+        using Llm baseModel = Load("base"), chatModel = Load("chat");
+        using InterventionRunner runner = new(_backend, baseModel, chatModel, crosscoder, _golden.Layer, GoldenInterventions.Edits, GoldenInterventions.Sets, 1024, everyPosition: true);
+        EditChat[] chats = [.. Enumerable.Range(0, 3).Select(_golden.Chat)];
+        ChatEffects[] whole = [.. runner.Run(chats, TestContext.Current.CancellationToken)];
+        ChatEffects[] skipped = [.. runner.Run([.. chats.Select(c => c with { SkipFirst = Skip })], TestContext.Current.CancellationToken)];
+        for (int e = 0; e < GoldenInterventions.Edits.Count; e++)
+        {
+            bool own = GoldenInterventions.Edits[e].Form == EditForm.BaseModel;
+            for (int c = 0; c < chats.Length; c++)
+            {
+                Assert.Equal(chats[c].Ids.Length, skipped[c].Kl[e].Length);
+                if (own)
+                {
+                    Assert.Equal(whole[c].Kl[e], skipped[c].Kl[e]);
+                    continue;
+                }
+
+                Assert.All(skipped[c].Kl[e][..Skip], kl => Assert.Equal(0, kl));
+                Assert.Contains(whole[c].Kl[e][..Skip], kl => kl > 0);
+                Assert.Contains(skipped[c].Kl[e][Skip..], kl => kl > 0);
+            }
+        }
+    }
+
+    [Fact]
     public void Masks_are_those_of_the_reference()
     {
         for (int i = 0; i < _golden.Chats; i++)

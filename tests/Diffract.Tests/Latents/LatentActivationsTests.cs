@@ -173,7 +173,7 @@ public sealed class LatentActivationsTests : IDisposable
             {
                 for (int t = 0; t < piece.Count; t++)
                 {
-                    Assert.Equal(piece.Document.Start + piece.FirstToken + t, batch.Acts_BE.Row(piece.FirstRow + t)[0]);
+                    Assert.Equal(piece.Document.Start + piece.FirstKept + t, batch.Acts_BE.Row(piece.FirstRow + t)[0]);
                 }
             }
 
@@ -219,7 +219,7 @@ public sealed class LatentActivationsTests : IDisposable
 
     LatentActivations Write(long sortBytes, int batch)
     {
-        using (LatentActivationsWriter writer = new(_folder, Latents, _documents, sortBytes))
+        using (LatentActivationsWriter writer = new(_folder, Latents, _documents, sortBytes: sortBytes))
         {
             Batches(batch, (code, scale, roles) => writer.Add(code, scale, roles));
             FileSeal seal = writer.Save(TestContext.Current.CancellationToken);

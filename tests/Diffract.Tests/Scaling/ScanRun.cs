@@ -15,6 +15,12 @@ public sealed class ScanRun : IDisposable
     public const int Latents = 48;
 
     public ScanRun()
+        : this(skipFirst: 0)
+    {
+    }
+
+    /// <param name="skipFirst">Positions at the beginning of each document that are not stored.</param>
+    internal ScanRun(int skipFirst)
     {
         string root = Directory.CreateTempSubdirectory().FullName;
         Run = RunFolder.Create(root);
@@ -26,6 +32,7 @@ public sealed class ScanRun : IDisposable
             Texts = [Path.Combine(GoldenFiles.Assets, "documents.jsonl.gz")],
             Chats = [Path.Combine(GoldenFiles.Assets, "chats.jsonl.gz")],
             MaxTokens = 6000,
+            SkipFirst = skipFirst,
             Seed = 1,
             LeastSplitTokens = 1,
         });
@@ -85,11 +92,13 @@ public sealed class ScanRun : IDisposable
         List<byte> roles = [];
         foreach (TokenDocument document in tokens.Documents.Where(d => d.Split == split))
         {
-            Matrix acts = Matrix.Host(document.Length, store.E);
+            Matrix acts = Matrix.Host(document.Rows, store.E);
             using IBuffer owner = acts.Buffer;
-            store.Read(document.Start, document.Length, acts);
-            rows.AddRange(Enumerable.Range(0, document.Length).Select(t => acts.Row(t).ToArray()));
-            roles.AddRange(tokens.Roles(document));
+            store.Read(document.FirstRow, document.Rows, acts);
+            rows.AddRange(Enumerable.Range(0, document.Rows).Select(t => acts.Row(t).ToArray()));
+            byte[] ofRows = new byte[document.Rows];
+            tokens.RowRoles(document, 0, ofRows);
+            roles.AddRange(ofRows);
         }
 
         return ([.. rows], [.. roles]);
