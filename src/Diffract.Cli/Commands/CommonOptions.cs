@@ -17,6 +17,12 @@ sealed class CommonOptions
         DefaultValueFactory = _ => "auto",
     };
 
+    /// <summary>The option of the verbs that plan their memory; <see cref="MemoryBudget.Of"/> reads it.</summary>
+    public static Option<double?> Memory() => new("--memory")
+    {
+        Description = "Most memory to plan for, in GiB: decides how the work is done and what is refused, never a result. Default: what the container allows and the system has free.",
+    };
+
     /// <summary>Adds these options to <paramref name="command"/> and makes it run <paramref name="body"/>.</summary>
     public void Run(Command command, Action<ParseResult, IBackend, IProgressSink, CancellationToken> body)
     {

@@ -28,8 +28,9 @@ static class EvidenceCommand
         Option<int> window = new("--window") { Description = "Tokens of an example.", DefaultValueFactory = _ => defaults.Window };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active. Default: refuse." };
         Option<bool> fresh = new("--fresh") { Description = "Replace evidence that is there. Default: keep it." };
+        Option<double?> memory = CommonOptions.Memory();
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[name, layer, conversations, seed, resamples, shuffles, latents, window, unset, fresh])
+        foreach (Option option in (Option[])[name, layer, conversations, seed, resamples, shuffles, latents, window, unset, fresh, memory])
         {
             command.Options.Add(option);
         }
@@ -37,7 +38,7 @@ static class EvidenceCommand
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
             RunFolder folder = RunFolder.Open(parse.GetValue(run)!);
-            EvidenceStage.Run(new StageContext(folder, backend, progress, parse.GetValue(fresh), stop), defaults with
+            EvidenceStage.Run(new StageContext(folder, backend, progress, parse.GetValue(fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(memory)) }, defaults with
             {
                 Name = ScanInputs.Choose(folder, parse.GetValue(name), parse.GetValue(layer)),
                 Conversations = parse.GetValue(conversations),

@@ -15,14 +15,15 @@ static class HarvestCommand
         Option<int?> layer = new("--layer") { Description = "Block, from 0, whose output is stored. Default: half the blocks, rounded down." };
         Option<string> storage = new("--storage") { Description = "How activations are stored: bf16 or f32.", DefaultValueFactory = _ => "bf16" };
         Option<bool> fresh = new("--fresh") { Description = "Throw away the activations of this layer that are there." };
+        Option<double?> memory = CommonOptions.Memory();
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[layer, storage, fresh])
+        foreach (Option option in (Option[])[layer, storage, fresh, memory])
         {
             command.Options.Add(option);
         }
 
         new CommonOptions().Run(command, (parse, backend, progress, stop) => HarvestStage.Run(
-            new StageContext(RunFolder.Open(parse.GetValue(run)!), backend, progress, parse.GetValue(fresh), stop),
+            new StageContext(RunFolder.Open(parse.GetValue(run)!), backend, progress, parse.GetValue(fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(memory)) },
             new HarvestSettings
             {
                 Layer = parse.GetValue(layer),

@@ -27,7 +27,8 @@ static class InterveneCommand
         Option<string?> positions = new("--positions") { Description = "Also write every position to this safetensors file: <chat>.kl.<edit> [T] and <chat>.nll.<edit> [T-1], float64. Default: not written." };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active. Default: refuse." };
         Option<string> output = new("--out") { Description = "JSON file to write.", Required = true };
-        foreach (Option option in (Option[])[baseModel, chatModel, crosscoder, layer, chats, latents, context, skipFirst, positions, unset, output])
+        Option<double?> memory = CommonOptions.Memory();
+        foreach (Option option in (Option[])[baseModel, chatModel, crosscoder, layer, chats, latents, context, skipFirst, positions, unset, output, memory])
         {
             command.Options.Add(option);
         }
@@ -48,6 +49,7 @@ static class InterveneCommand
                 Positions = parse.GetValue(positions),
                 AllowUnsetThreshold = parse.GetValue(unset),
                 Out = parse.GetValue(output)!,
+                Memory = MemoryBudget.Of(parse.GetValue(memory)),
             },
             stop));
         return command;

@@ -18,8 +18,9 @@ static class LatentsCommand
         Option<int?> layer = new("--layer") { Description = "Choose the crosscoder of this layer. Default: the crosscoder's own." };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Go on with a BatchTopK crosscoder that has no threshold: dense, and large on disk. Default: refuse." };
         Option<bool> fresh = new("--fresh") { Description = "Replace what is there. Default: keep it." };
+        Option<double?> memory = CommonOptions.Memory();
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[name, layer, unset, fresh])
+        foreach (Option option in (Option[])[name, layer, unset, fresh, memory])
         {
             command.Options.Add(option);
         }
@@ -28,7 +29,7 @@ static class LatentsCommand
         {
             RunFolder folder = RunFolder.Open(parse.GetValue(run)!);
             LatentsStage.Run(
-                new StageContext(folder, backend, progress, parse.GetValue(fresh), stop),
+                new StageContext(folder, backend, progress, parse.GetValue(fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(memory)) },
                 new LatentsSettings { Name = ScanInputs.Choose(folder, parse.GetValue(name), parse.GetValue(layer)), AllowUnsetThreshold = parse.GetValue(unset) });
         });
         return command;

@@ -27,9 +27,10 @@ static class RunCommand
         Option<string?> output = new("--out") { Description = "Run folder. Default: runs/<name of the chat folder>." };
         Option<bool> fresh = new("--fresh") { Description = "Throw away what an earlier run made there. Default: go on where it stopped." };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Examine a BatchTopK crosscoder without an inference threshold, densely. Default: refuse." };
+        Option<double?> memory = CommonOptions.Memory();
         Command command = new("run", "From two checkpoints and text to a report of what changed; stops with Ctrl-C, goes on when called again.")
         {
-            baseModel, chatModel, texts, chats, crosscoders, layer, tokens, hours, skipFirst, kind, preset, seed, output, fresh, unset,
+            baseModel, chatModel, texts, chats, crosscoders, layer, tokens, hours, skipFirst, kind, preset, seed, output, fresh, unset, memory,
         };
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
@@ -56,7 +57,7 @@ static class RunCommand
                 AllowUnsetThreshold = parse.GetValue(unset),
             };
             string folder = parse.GetValue(output) ?? Path.Combine("runs", Path.GetFileName(Path.TrimEndingDirectorySeparator(parse.GetValue(chatModel)!)));
-            ConsoleProgress.Show(MainPath.Run(new StageContext(RunFolder.Create(folder), backend, progress, parse.GetValue(fresh), stop), settings));
+            ConsoleProgress.Show(MainPath.Run(new StageContext(RunFolder.Create(folder), backend, progress, parse.GetValue(fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(memory)) }, settings));
         });
         return command;
     }

@@ -27,8 +27,9 @@ static class ScaleCommand
         Option<string?> crosscoder = new("--crosscoder") { Description = "Loose files: crosscoder folder in any published layout (diffract export --help lists them)." };
         Option<string?> activations = new("--activations") { Description = "Loose files: safetensors with x [N,M,D]." };
         Option<string?> output = new("--out") { Description = "Loose files: safetensors to write." };
+        Option<double?> memory = CommonOptions.Memory();
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[name, layer, blocks, unset, fresh, crosscoder, activations, output])
+        foreach (Option option in (Option[])[name, layer, blocks, unset, fresh, crosscoder, activations, output, memory])
         {
             command.Options.Add(option);
         }
@@ -49,7 +50,7 @@ static class ScaleCommand
                 }
 
                 RunFolder folder = RunFolder.Open(path);
-                ScaleStage.Run(new StageContext(folder, backend, progress, parse.GetValue(fresh), stop), new ScaleSettings
+                ScaleStage.Run(new StageContext(folder, backend, progress, parse.GetValue(fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(memory)) }, new ScaleSettings
                 {
                     Name = ScanInputs.Choose(folder, parse.GetValue(name), parse.GetValue(layer)),
                     Blocks = parse.GetValue(blocks),

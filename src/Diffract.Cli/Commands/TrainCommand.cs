@@ -56,7 +56,7 @@ static class TrainCommand
                 throw DiffractException.Argument("wanted a run folder, or the loose form: --activations X.safetensors --out DIR (--init, --order and --epochs belong to it); see `diffract train --help`");
             }
 
-            TrainStage.Run(new StageContext(RunFolder.Open(folder), backend, progress, parse.GetValue(arguments.Fresh), stop), arguments.All(command, parse));
+            TrainStage.Run(new StageContext(RunFolder.Open(folder), backend, progress, parse.GetValue(arguments.Fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(arguments.Memory)) }, arguments.All(command, parse));
         });
         return command;
     }
@@ -89,6 +89,8 @@ static class TrainCommand
         };
 
         public Option<bool> Fresh { get; } = new("--fresh") { Description = "Throw away what an earlier call made. Default: go on with it." };
+
+        public Option<double?> Memory { get; } = CommonOptions.Memory();
 
         public Option<string?> Activations { get; } = new("--activations") { Description = "Loose files: activations to train on." };
 
@@ -148,7 +150,7 @@ static class TrainCommand
             foreach (Option option in (Option[])[
                 Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _targetL0, _searchSteps, _bandwidth, _bend, _baseOnly, _chatOnly, _lr, _warmup, _steps, _batch, _target, _normalise, _targetRms, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
                 _encoderModels, _kInitial, _kAnnealingSteps, _resampleSteps, _encoderInitNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
-                _thresholdBeta, _decayStart, _seed, _orderSeed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Activations, Init, Order, Epochs, Output])
+                _thresholdBeta, _decayStart, _seed, _orderSeed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Memory, Activations, Init, Order, Epochs, Output])
             {
                 command.Options.Add(option);
             }
@@ -241,6 +243,7 @@ static class TrainCommand
             Shuffled = parse.GetValue(Order) == "shuffled",
             Epochs = parse.GetValue(Epochs),
             Fresh = parse.GetValue(Fresh),
+            Memory = MemoryBudget.Of(parse.GetValue(Memory)),
         };
     }
 }

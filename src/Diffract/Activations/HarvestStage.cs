@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Compute.Buffers;
-using Diffract.Formats;
 using Diffract.Llms;
 using Diffract.Runs;
 using Diffract.Tokens;
@@ -36,8 +35,6 @@ public static class HarvestStage
         List<ShardPlan> shards = ShardPlan.Of(tokens.Documents, settings.ShardTokens);
         int e = configs.Sum(c => c.Width);
         string folder = context.Run.Activations(layer);
-        HarvestNeeds needs = Needs(settings, shards, models, (layer + 1.0) / blocks, e, folder);
-        needs.Check(context.Run.Root, Free(context.Run.Root), GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         StageManifest plan = new()
         {
             Stage = "harvest",
@@ -56,10 +53,15 @@ public static class HarvestStage
             return;
         }
 
+        long there = shards.Select(s => new FileInfo(Path.Combine(folder, s.FileName))).Where(f => f.Exists).Sum(f => f.Length);
+        int longest = Harvester.Longest(tokens), batch = Math.Max(settings.BatchTokens, longest);
+        HarvestNeeds needs = HarvestNeeds.Of(
+            [.. models.Select(m => m.Folder)], layer, shards.Max(s => s.Rows), tokens.Rows, there, batch, longest, settings.Storage, context.Memory);
+        needs.Check(context.Run.Root, Free(context.Run.Root));
         Stopwatch clock = Stopwatch.StartNew();
-        using Harvester harvester = new(context.Backend, tokens, models, layer, settings.BatchTokens);
-        Work work = new(context, settings, folder, shards, e, harvester);
-        work.Announce(needs, layer, configs, tokens);
+        using Harvester harvester = new(context.Backend, tokens, models, layer, settings.BatchTokens, needs.Models.Together);
+        Work work = new(context, settings, folder, shards, e, harvester, needs);
+        work.Announce(layer, configs, tokens);
         work.Run(tokens.Rows);
         work.Statistics([.. configs.Select(c => c.Width)]);
         double rate = work.Computed / clock.Elapsed.TotalSeconds;
@@ -68,22 +70,10 @@ public static class HarvestStage
         context.Progress.Done("harvest", string.Create(CultureInfo.InvariantCulture, $"{tokens.Rows:N0} tokens of {models.Length} models at layer {layer}, {rate:N0} tokens/s"));
     }
 
-    static HarvestNeeds Needs(HarvestSettings settings, List<ShardPlan> shards, (string Name, string Folder)[] models, double shareOfBlocks, int e, string folder)
-    {
-        long rowBytes = (long)e * settings.Storage.Size();
-        long bytes = shards.Sum(s => s.Rows * rowBytes);
-        long there = shards.Select(s => new FileInfo(Path.Combine(folder, s.FileName))).Where(f => f.Exists).Sum(f => f.Length);
-        long weights = models.Sum(m => CheckpointFiles.Weights(m.Folder).Sum(CheckpointFiles.Length));
-
-        // Two shards, since one is written while the next is computed, and both models' residuals twice.
-        long buffers = (2 * shards.Max(s => s.Rows) * rowBytes) + ((long)settings.BatchTokens * e * sizeof(float) * 2);
-        return new HarvestNeeds(bytes, Math.Max(0, bytes - there), (long)(weights * shareOfBlocks) + buffers);
-    }
-
     static long Free(string folder) => new DriveInfo(folder).AvailableFreeSpace;
 
     /// <summary>Computes the missing shards, each written while the next is computed.</summary>
-    sealed class Work(StageContext context, HarvestSettings settings, string folder, List<ShardPlan> shards, int e, Harvester harvester)
+    sealed class Work(StageContext context, HarvestSettings settings, string folder, List<ShardPlan> shards, int e, Harvester harvester, HarvestNeeds needs)
     {
         readonly RunningMoments _all = new(e);
         readonly bool[] _there = FindShards(folder, shards, e, settings.Storage);
@@ -93,7 +83,7 @@ public static class HarvestStage
         /// <summary>Tokens computed now; the rest was there.</summary>
         public long Computed { get; private set; }
 
-        public void Announce(HarvestNeeds needs, int layer, LlmConfig[] configs, TokenStore tokens)
+        public void Announce(int layer, LlmConfig[] configs, TokenStore tokens)
         {
             long left = shards.Where((_, i) => !_there[i]).Sum(s => (long)s.Rows);
             string time = "nothing left to compute";
@@ -108,14 +98,14 @@ public static class HarvestStage
                 CultureInfo.InvariantCulture,
                 $"harvest: output of block {layer} of {configs[0].Layers}, {tokens.Rows:N0} tokens{there}{(tokens.Rows < tokens.Tokens ? $" of {tokens.Tokens:N0} read" : "")}, widths {string.Join(" + ", configs.Select(c => c.Width))}, {(settings.Storage == ElementType.BFloat16 ? "bf16" : "f32")}"));
             context.Progress.Line(
-                $"harvest: {HarvestNeeds.Size(needs.Bytes)} on disk ({HarvestNeeds.Size(Free(folder))} free), about {HarvestNeeds.Size(needs.Memory)} of memory, {time}, {context.Backend.Description}");
+                $"harvest: {HarvestNeeds.Size(needs.Bytes)} on disk ({HarvestNeeds.Size(Free(folder))} free), {time}, {context.Backend.Description}");
+            context.Progress.Line($"harvest: {needs.Models.Why} of memory{(needs.Buffers == 1 ? ", each shard written before the next is computed" : "")}");
         }
 
         public void Run(long tokens)
         {
             int most = shards.Max(s => s.Rows);
-            using HostBuffer first = new(settings.Storage, (long)most * e), second = new(settings.Storage, (long)most * e);
-            HostBuffer[] buffers = [first, second];
+            HostBuffer[] buffers = [.. Enumerable.Range(0, needs.Buffers).Select(_ => new HostBuffer(settings.Storage, (long)most * e))];
             RunningMoments[] moments = [new(e), new(e)];
             Task writing = Task.CompletedTask;
             try
@@ -133,8 +123,13 @@ public static class HarvestStage
                         continue;
                     }
 
+                    if (buffers.Length == 1)
+                    {
+                        writing.GetAwaiter().GetResult();
+                    }
+
                     (HostBuffer rows_BE, RunningMoments moment) = (buffers[turn], moments[turn]);
-                    turn = 1 - turn;
+                    turn = (turn + 1) % buffers.Length;
                     harvester.Fill(shard, rows_BE, moment, done => context.Progress.Report("harvest", shard.FirstRow + done, tokens, "tokens"), context.Stop);
                     Computed += shard.Rows;
                     writing.GetAwaiter().GetResult();
@@ -146,6 +141,7 @@ public static class HarvestStage
             {
                 // A shard that is being written is finished, whatever stopped the next one.
                 writing.GetAwaiter().GetResult();
+                Array.ForEach(buffers, b => b.Dispose());
             }
         }
 

@@ -8,36 +8,47 @@ namespace Diffract.Activations;
 
 /// <summary>
 /// Runs the models over documents and keeps the residual after one block. Documents follow each other in a batch without padding, so there is nothing to gain from sorting them by length, and
-/// a row's bits do not depend on its batch. Rounding, moments and the check for NaN run by blocks of columns on all cores.
+/// a row's bits do not depend on its batch. Rounding, moments and the check for NaN run by blocks of columns on all cores. Where memory is short each model goes through a whole shard
+/// alone: reading its weights again for every shard costs seconds, a shard of a large model takes minutes.
 /// </summary>
 sealed class Harvester : IDisposable
 {
     const int ColumnBlock = 64;
     readonly IBackend _backend;
     readonly TokenStore _tokens;
-    readonly Llm[] _models;
-    readonly string[] _names;
+    readonly Llm?[] _models;
+    readonly string[] _names, _folders;
+    readonly int[] _widths;
     readonly int _layer;
+    readonly bool _together;
     readonly TokenBatch[] _batches;
     readonly Matrix[] _resid_TD;
     readonly float[] _host;
     readonly int[] _kept;
 
-    public Harvester(IBackend backend, TokenStore tokens, IReadOnlyList<(string Name, string Folder)> models, int layer, int batchTokens)
+    /// <param name="backend">Where the models run.</param>
+    /// <param name="tokens">What they run on.</param>
+    /// <param name="models">Checkpoints.</param>
+    /// <param name="layer">0-based block.</param>
+    /// <param name="batchTokens">Tokens of a batch, at least those of the longest document.</param>
+    /// <param name="together">All models in memory at once, else one at a time, shard by shard.</param>
+    public Harvester(IBackend backend, TokenStore tokens, IReadOnlyList<(string Name, string Folder)> models, int layer, int batchTokens, bool together)
     {
-        (_backend, _tokens, _layer) = (backend, tokens, layer);
-        BatchTokens = Math.Max(batchTokens, tokens.Documents.Max(d => Math.Max(d.Length, d.BaseLength ?? 0)));
-        _names = [.. models.Select(m => m.Name)];
+        (_backend, _tokens, _layer, _together) = (backend, tokens, layer, together);
+        BatchTokens = Math.Max(batchTokens, Longest(tokens));
+        (_names, _folders) = ([.. models.Select(m => m.Name)], [.. models.Select(m => m.Folder)]);
+        _widths = [.. _folders.Select(f => LlmConfig.Load(f).Width)];
         _models = new Llm[models.Count];
         _resid_TD = new Matrix[models.Count];
         _batches = [.. models.Select(_ => new TokenBatch(BatchTokens, BatchTokens))];
         _kept = new int[BatchTokens];
+        _host = new float[BatchTokens * _widths.Max()];
         try
         {
+            // A checkpoint that cannot be read is refused before anything is computed.
             for (int m = 0; m < models.Count; m++)
             {
-                _models[m] = Llm.Load(models[m].Folder, backend, BatchTokens, headNeeded: false);
-                _resid_TD[m] = backend.Matrix(BatchTokens, _models[m].Config.Width);
+                Model(m);
             }
         }
         catch
@@ -45,71 +56,125 @@ sealed class Harvester : IDisposable
             Dispose();
             throw;
         }
-
-        _host = new float[BatchTokens * _models.Max(m => m.Config.Width)];
     }
 
     public int BatchTokens { get; }
 
-    public int E => _models.Sum(m => m.Config.Width);
+    public int E => _widths.Sum();
 
-    /// <summary>Fills a shard's rows and moments; <paramref name="report"/> hears the tokens done so far.</summary>
+    /// <summary>Tokens of the longest document, as any model reads it.</summary>
+    public static int Longest(TokenStore tokens) => tokens.Documents.Max(d => Math.Max(d.Length, d.BaseLength ?? 0));
+
+    /// <summary>Fills a shard's rows and moments; <paramref name="report"/> hears the rows done so far, halves of both models added up.</summary>
     public void Fill(ShardPlan shard, HostBuffer rows_BE, RunningMoments moments, Action<int> report, CancellationToken stop)
     {
         moments.Clear();
-        int row = 0, kept = 0;
-        for (int d = shard.FirstDocument, end = shard.FirstDocument + shard.Documents; d < end;)
+        int models = _models.Length, rounds = _together ? 1 : models;
+        for (int round = 0; round < rounds; round++)
         {
-            stop.ThrowIfCancellationRequested();
-            int first = d;
-            d = Gather(first, end);
-            int column = 0;
-            for (int m = 0; m < _models.Length; m++)
+            (int first, int end) = _together ? (0, models) : (round, round + 1);
+            int row = 0, kept = 0;
+            for (int d = shard.FirstDocument, last = shard.FirstDocument + shard.Documents; d < last;)
             {
-                int width = _models[m].Config.Width;
-                TokenBatch batch = _batches[m];
-                Matrix resid_TD = _resid_TD[m].SliceRows(0, batch.Tokens);
-                _models[m].RunTo(batch, _layer, resid_TD);
-                _backend.Download(resid_TD, _host.AsSpan(0, batch.Tokens * width));
-                kept = Find(first, d, m);
-                Keep(rows_BE, row, column, width, moments, kept, first, m);
-                column += width;
-            }
+                stop.ThrowIfCancellationRequested();
+                int firstDocument = d;
+                d = Gather(firstDocument, last);
+                for (int m = first; m < end; m++)
+                {
+                    Matrix resid_TD = RunModel(m);
+                    _backend.Download(resid_TD, _host.AsSpan(0, resid_TD.Rows * _widths[m]));
+                    kept = Find(firstDocument, d, m);
+                    Keep(rows_BE, row, moments, kept, firstDocument, m);
+                }
 
-            row += kept;
-            moments.Advance(kept);
-            report(row);
+                row += kept;
+                report((int)(((long)round * shard.Rows + row) / rounds));
+            }
         }
+
+        moments.Advance(shard.Rows);
     }
 
-    /// <summary>Tokens per second of both models over some documents: one document, then full batches unless that takes long; the last counts, since the first also compiles the code.</summary>
+    /// <summary>
+    /// Tokens per second of all models over some documents. The beginning of a document reads the weights and compiles the code; then that counts, unless there is time for full batches.
+    /// </summary>
     public double Probe(int firstDocument)
     {
-        int end = firstDocument + 1;
-        double seconds = 0;
-        for (int round = 0; round < 3 && seconds < 2; round++)
+        const int Few = 256;
+        const double Enough = 1;
+        double secondsPerToken = 0;
+        for (int m = 0; m < _models.Length; m++)
         {
-            Gather(firstDocument, end);
-            System.Diagnostics.Stopwatch clock = System.Diagnostics.Stopwatch.StartNew();
-            for (int m = 0; m < _models.Length; m++)
+            ReadOnlySpan<int> ids = _tokens.Ids(_tokens.Documents[firstDocument], m);
+            _batches[m].Clear();
+            _batches[m].Add(ids[..Math.Min(Few, ids.Length)]);
+            RunModel(m);
+            double spent = Timed(m);
+            if (spent < Enough)
             {
-                _models[m].RunTo(_batches[m], _layer, _resid_TD[m].SliceRows(0, _batches[m].Tokens));
+                Gather(firstDocument, _tokens.Documents.Count);
+                spent = Timed(m);
             }
 
-            seconds = clock.Elapsed.TotalSeconds;
-            end = _tokens.Documents.Count;
+            // By token, since models may have had batches of different sizes.
+            secondsPerToken += spent / _batches[m].Tokens;
         }
 
-        return _batches[^1].Tokens / seconds;
+        return 1 / secondsPerToken;
     }
 
     public void Dispose()
     {
         for (int m = 0; m < _models.Length; m++)
         {
-            _models[m]?.Dispose();
-            _resid_TD[m].Buffer?.Dispose();
+            Drop(m);
         }
+    }
+
+    /// <summary>The model, loaded where it is not; alone where there is room for one.</summary>
+    Llm Model(int model)
+    {
+        for (int m = 0; m < _models.Length && !_together; m++)
+        {
+            if (m != model)
+            {
+                Drop(m);
+            }
+        }
+
+        if (_models[model] is { } there)
+        {
+            return there;
+        }
+
+        Llm loaded = Llm.Load(_folders[model], _backend, BatchTokens, headNeeded: false);
+        _models[model] = loaded;
+        _resid_TD[model] = _backend.Matrix(BatchTokens, _widths[model]);
+        return loaded;
+    }
+
+    void Drop(int model)
+    {
+        _models[model]?.Dispose();
+        _models[model] = null;
+        _resid_TD[model].Buffer?.Dispose();
+        _resid_TD[model] = default;
+    }
+
+    /// <summary>The residuals of the model's batch.</summary>
+    Matrix RunModel(int model)
+    {
+        Llm llm = Model(model);
+        Matrix resid_TD = _resid_TD[model].SliceRows(0, _batches[model].Tokens);
+        llm.RunTo(_batches[model], _layer, resid_TD);
+        return resid_TD;
+    }
+
+    double Timed(int model)
+    {
+        System.Diagnostics.Stopwatch clock = System.Diagnostics.Stopwatch.StartNew();
+        RunModel(model);
+        return clock.Elapsed.TotalSeconds;
     }
 
     /// <summary>Puts documents first .. into the batch, as many as fit; returns the one after.</summary>
@@ -144,11 +209,10 @@ sealed class Harvester : IDisposable
         return count;
     }
 
-    /// <summary>Writes the stored rows of one model into columns column .. of the shard.</summary>
-    unsafe void Keep(HostBuffer rows_BE, int firstRow, int column, int width, RunningMoments moments, int kept, int firstDocument, int model)
+    /// <summary>Writes the stored rows of one model into its columns of the shard.</summary>
+    unsafe void Keep(HostBuffer rows_BE, int firstRow, RunningMoments moments, int kept, int firstDocument, int model)
     {
-        int e = E;
-        long before = moments.Count;
+        int e = E, width = _widths[model], column = _widths.Take(model).Sum();
         int[] bad = new int[(width + ColumnBlock - 1) / ColumnBlock];
         Parallel.For(0, bad.Length, block =>
         {
@@ -170,7 +234,7 @@ sealed class Harvester : IDisposable
                     return;
                 }
 
-                moments.Add(values, column + from, before + i + 1);
+                moments.Add(values, column + from, firstRow + i + 1);
                 long at = ((long)(firstRow + i) * e) + column + from;
                 if (rows_BE.Type == ElementType.BFloat16)
                 {
@@ -207,13 +271,11 @@ sealed class Harvester : IDisposable
         int good = 0, bad = document.LengthOf(model);
         while (bad - good > 1)
         {
-            int length = (good + bad) / 2, width = _models[model].Config.Width;
+            int length = (good + bad) / 2, width = _widths[model];
             TokenBatch batch = _batches[model];
             batch.Clear();
             batch.Add(_tokens.Ids(document, model)[..length]);
-            Matrix resid_TD = _resid_TD[model].SliceRows(0, length);
-            _models[model].RunTo(batch, _layer, resid_TD);
-            _backend.Download(resid_TD, _host.AsSpan(0, length * width));
+            _backend.Download(RunModel(model), _host.AsSpan(0, length * width));
             (good, bad) = Array.TrueForAll(_host[..(length * width)], float.IsFinite) ? (length, bad) : (good, length);
         }
 

@@ -1,3 +1,5 @@
+using Diffract.Runs;
+
 namespace Diffract.Evidence;
 
 /// <summary>What the loose form of <c>intervene</c> is given.</summary>
@@ -35,4 +37,7 @@ public sealed record InterveneSettings
 
     /// <summary>Run a BatchTopK crosscoder without a threshold, densely.</summary>
     public bool AllowUnsetThreshold { get; init; }
+
+    /// <summary>What it may take.</summary>
+    public MemoryBudget Memory { get; init; } = MemoryBudget.Available();
 }

@@ -8,13 +8,11 @@ namespace Diffract.Evidence;
 
 /// <summary>
 /// Runs both models to the hooked block, edits the activation at every position (but a chat's first ones, where the run does not store them either), lets the chat model go on from it, and compares its predictions with the unedited chat model's.
-/// Logits are made only at the positions asked for. Results do not depend on which chats share a batch.
+/// Logits are made only at the positions asked for, some rows of all edits at a time: two matrices hold them, however long a chat is. Results do not depend on which chats share a batch, on how
+/// many rows are made at a time, nor on whether both models are in memory at once.
 /// </summary>
 public sealed class InterventionRunner : IDisposable
 {
-    // Two logit matrices of at most this many floats each, unless one chat alone needs more.
-    const long LogitRoom = 32L << 20;
-
     readonly IBackend _backend;
     readonly Llm _base, _chat;
     readonly int _layer, _maxTokens, _width, _vocabulary;
@@ -24,7 +22,8 @@ public sealed class InterventionRunner : IDisposable
     readonly TokenBatch _batch;
     readonly Matrix _pair_TE, _edited_TD;
     readonly bool[] _template;
-    Matrix _chatLogits_RV, _logits_RV;
+    readonly Matrix _chatLogits_RV, _logits_RV;
+    Matrix _last_ND;
 
     /// <param name="backend">Where everything runs.</param>
     /// <param name="baseModel">Model 0.</param>
@@ -35,8 +34,9 @@ public sealed class InterventionRunner : IDisposable
     /// <param name="sets">Latent sets that the edits name by index.</param>
     /// <param name="maxTokens">Most tokens of a batch, at most what the models were loaded for.</param>
     /// <param name="everyPosition">Look at every position, not only at those before an answer's tokens.</param>
+    /// <param name="logitRows">Positions whose logits are made at a time; changes the speed and the memory, never the result.</param>
     public InterventionRunner(
-        IBackend backend, Llm baseModel, Llm chatModel, Crosscoder crosscoder, int layer, IReadOnlyList<Edit> edits, IReadOnlyList<int[]> sets, int maxTokens, bool everyPosition)
+        IBackend backend, Llm baseModel, Llm chatModel, Crosscoder crosscoder, int layer, IReadOnlyList<Edit> edits, IReadOnlyList<int[]> sets, int maxTokens, bool everyPosition, int logitRows = 256)
     {
         Check(baseModel.Config, chatModel.Config, crosscoder, layer);
         (_backend, _base, _chat, _layer, _edits, _maxTokens, _everyPosition) = (backend, baseModel, chatModel, layer, edits, maxTokens, everyPosition);
@@ -46,7 +46,12 @@ public sealed class InterventionRunner : IDisposable
         _pair_TE = backend.Matrix(maxTokens, 2 * _width);
         _edited_TD = backend.Matrix(maxTokens, _width);
         _template = new bool[maxTokens];
+        _chatLogits_RV = backend.Matrix(logitRows, _vocabulary);
+        _logits_RV = backend.Matrix(logitRows, _vocabulary);
     }
+
+    /// <summary>False: give each model's weights back before the other runs.</summary>
+    public bool Together { get; init; } = true;
 
     /// <summary>Set to see the edited activations of each batch: edit and matrix [T, D], rows in the batch's order.</summary>
     public Action<Edit, Matrix>? Observer { get; set; }
@@ -68,7 +73,7 @@ public sealed class InterventionRunner : IDisposable
     public void Dispose()
     {
         _activations.Dispose();
-        foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[_pair_TE, _edited_TD, _chatLogits_RV, _logits_RV])
+        foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[_pair_TE, _edited_TD, _chatLogits_RV, _logits_RV, _last_ND])
         {
             matrix.Buffer?.Dispose();
         }
@@ -97,7 +102,7 @@ public sealed class InterventionRunner : IDisposable
 
     int Take(IReadOnlyList<EditChat> chats, int first)
     {
-        long tokens = 0, rows = 0;
+        long tokens = 0;
         int count = 0;
         for (; first + count < chats.Count; count++)
         {
@@ -108,8 +113,7 @@ public sealed class InterventionRunner : IDisposable
             }
 
             tokens += chat.Ids.Length;
-            rows += Positions(chat).Length;
-            if (count > 0 && (tokens > _maxTokens || rows * _vocabulary > LogitRoom))
+            if (count > 0 && tokens > _maxTokens)
             {
                 break;
             }
@@ -136,45 +140,62 @@ public sealed class InterventionRunner : IDisposable
             _batch.Add(chat.Ids);
         }
 
-        int tokens = _batch.Tokens;
-        Matrix pair_TE = _pair_TE.SliceRows(0, tokens), edited_TD = _edited_TD.SliceRows(0, tokens);
-        Matrix base_TD = pair_TE.SliceColumns(0, _width), chat_TD = pair_TE.SliceColumns(_width, _width);
-        _base.RunTo(_batch, _layer, base_TD);
-        _chat.RunTo(_batch, _layer, chat_TD);
-        _activations.Encode(pair_TE);
-        Reserve(rows.Count);
         int[] rowArray = [.. rows], targetArray = [.. targets];
-        Matrix chatLogits_RV = _chatLogits_RV.SliceRows(0, rowArray.Length), logits_RV = _logits_RV.SliceRows(0, rowArray.Length);
-        _chat.RunFrom(_batch, _layer, chat_TD, rowArray, chatLogits_RV);
-        double[] kl = new double[rowArray.Length], nll = new double[rowArray.Length], logSumExp = new double[rowArray.Length];
-        int[] argmax = new int[rowArray.Length];
+        RunBlocks(rowArray, effects, stop);
+        double[][] kl = [.. _edits.Select(_ => new double[rowArray.Length])], nll = [.. _edits.Select(_ => new double[rowArray.Length])];
+        Compare(targetArray, kl, nll, stop);
         for (int e = 0; e < _edits.Count; e++)
         {
-            stop.ThrowIfCancellationRequested();
-            if (_edits[e].Form == EditForm.BaseModel)
-            {
-                _base.RunFrom(_batch, _layer, base_TD, rowArray, logits_RV);
-            }
-            else
-            {
-                _activations.Apply(_edits[e], _template.AsSpan(0, tokens), edited_TD);
-                Restore(effects, chat_TD, edited_TD);
-                Observer?.Invoke(_edits[e], edited_TD);
-                _chat.RunFrom(_batch, _layer, edited_TD, rowArray, logits_RV);
-            }
-
-            _backend.Transformer.KlDivergence(chatLogits_RV, logits_RV, kl);
-            _backend.Transformer.LogitStatistics(logits_RV, targetArray, logSumExp, argmax, nll);
             int at = 0;
             foreach (ChatEffects chat in effects)
             {
-                chat.Kl[e] = kl[at..(at + chat.Positions.Length)];
-                chat.Nll[e] = nll[at..(at + chat.Positions.Length)];
+                chat.Kl[e] = kl[e][at..(at + chat.Positions.Length)];
+                chat.Nll[e] = nll[e][at..(at + chat.Positions.Length)];
                 at += chat.Positions.Length;
             }
         }
 
         return effects;
+    }
+
+    /// <summary>The last block's output at the rows, of the chat model and then of each edit, end to end in one matrix.</summary>
+    void RunBlocks(int[] rows, List<ChatEffects> chats, CancellationToken stop)
+    {
+        int tokens = _batch.Tokens;
+        Matrix pair_TE = _pair_TE.SliceRows(0, tokens), edited_TD = _edited_TD.SliceRows(0, tokens);
+        Matrix base_TD = pair_TE.SliceColumns(0, _width), chat_TD = pair_TE.SliceColumns(_width, _width);
+        if (_last_ND.Buffer is null || _last_ND.Rows < rows.Length * (_edits.Count + 1))
+        {
+            _last_ND.Buffer?.Dispose();
+            _last_ND = _backend.Matrix(Math.Max(1, rows.Length * (_edits.Count + 1)), _width);
+        }
+
+        _base.RunTo(_batch, _layer, base_TD);
+        for (int e = 0; e < _edits.Count; e++)
+        {
+            if (_edits[e].Form == EditForm.BaseModel)
+            {
+                _base.RunToEnd(_batch, _layer, base_TD, rows, Last(e, 0, rows.Length, rows.Length));
+            }
+        }
+
+        Release(_base);
+        _chat.RunTo(_batch, _layer, chat_TD);
+        _activations.Encode(pair_TE);
+        _chat.RunToEnd(_batch, _layer, chat_TD, rows, Last(-1, 0, rows.Length, rows.Length));
+        for (int e = 0; e < _edits.Count; e++)
+        {
+            stop.ThrowIfCancellationRequested();
+            if (_edits[e].Form != EditForm.BaseModel)
+            {
+                _activations.Apply(_edits[e], _template.AsSpan(0, tokens), edited_TD);
+                Restore(chats, chat_TD, edited_TD);
+                Observer?.Invoke(_edits[e], edited_TD);
+                _chat.RunToEnd(_batch, _layer, edited_TD, rows, Last(e, 0, rows.Length, rows.Length));
+            }
+        }
+
+        Release(_chat);
     }
 
     /// <summary>Puts the chat model's own activations back where no edit may reach (spec 7.2); they are copied, never shared.</summary>
@@ -192,14 +213,38 @@ public sealed class InterventionRunner : IDisposable
         }
     }
 
-    void Reserve(int rows)
+    /// <summary>Heads of all edits against the chat model's, some rows at a time.</summary>
+    void Compare(int[] targets, double[][] kl, double[][] nll, CancellationToken stop)
     {
-        if (_logits_RV.Buffer is null || _logits_RV.Rows < rows)
+        int most = _logits_RV.Rows;
+        double[] logSumExp = new double[most];
+        int[] argmax = new int[most];
+        for (int first = 0; first < targets.Length; first += most)
         {
-            _chatLogits_RV.Buffer?.Dispose();
-            _logits_RV.Buffer?.Dispose();
-            _chatLogits_RV = _backend.Matrix(Math.Max(rows, 1), _vocabulary);
-            _logits_RV = _backend.Matrix(Math.Max(rows, 1), _vocabulary);
+            int count = Math.Min(most, targets.Length - first);
+            Matrix chatLogits_RV = _chatLogits_RV.SliceRows(0, count), logits_RV = _logits_RV.SliceRows(0, count);
+            _chat.Head(Last(-1, first, count, targets.Length), chatLogits_RV);
+            for (int e = 0; e < _edits.Count; e++)
+            {
+                stop.ThrowIfCancellationRequested();
+                (_edits[e].Form == EditForm.BaseModel ? _base : _chat).Head(Last(e, first, count, targets.Length), logits_RV);
+                _backend.Transformer.KlDivergence(chatLogits_RV, logits_RV, kl[e].AsSpan(first, count));
+                _backend.Transformer.LogitStatistics(logits_RV, targets.AsSpan(first, count), logSumExp.AsSpan(0, count), argmax.AsSpan(0, count), nll[e].AsSpan(first, count));
+            }
+        }
+
+        Release(_base);
+        Release(_chat);
+    }
+
+    /// <summary>Rows of an edit; -1: of the chat model itself.</summary>
+    Matrix Last(int edit, int first, int count, int rows) => _last_ND.SliceRows((edit + 1) * rows + first, count);
+
+    void Release(Llm model)
+    {
+        if (!Together)
+        {
+            model.Release();
         }
     }
 }

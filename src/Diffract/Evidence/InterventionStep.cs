@@ -16,7 +16,7 @@ namespace Diffract.Evidence;
 static class InterventionStep
 {
     const string ProgressFile = "conversations.jsonl";
-    const int SmallestBatch = 2048;
+    internal const int SmallestBatch = 2048;
 
     static JsonSerializerOptions OneLine { get; } = new(Provenance.Json) { WriteIndented = false };
 
@@ -37,7 +37,7 @@ static class InterventionStep
         EditChat[] left = [.. chats.Where(c => !done.ContainsKey(c.Key))];
         if (left.Length > 0)
         {
-            Measure(context, tokens, layer, sets, edits, settings, left, done, chats.Length, progress);
+            Measure(context, tokens, layer, latents.Count, sets, edits, settings, left, done, chats.Length, progress);
         }
 
         InterventionResults results = InterventionStudy.Results(sets, edits, [.. chats.Select(c => done[c.Key])], settings.Resamples, (ulong)settings.Seed);
@@ -60,21 +60,26 @@ static class InterventionStep
         => new(latent.Latent, latent.DeltaNorm, scaling.NuError, scaling.NuReconstruction, latent.Rate, latent.Class == LatentClass.Shared && !latent.Dead);
 
     static void Measure(
-        StageContext context, TokenStore tokens, int layer, LatentSets sets, IReadOnlyList<Edit> edits, EvidenceSettings settings, EditChat[] chats, Dictionary<int, ChatSums> done, int total,
+        StageContext context, TokenStore tokens, int layer, int latents, LatentSets sets, IReadOnlyList<Edit> edits, EvidenceSettings settings, EditChat[] chats, Dictionary<int, ChatSums> done, int total,
         string progress)
     {
         tokens.RequireCheckpoints(context.Run);
+        int maxTokens = Math.Max(SmallestBatch, chats.Max(c => c.Ids.Length));
+        EvidenceMemory memory = EvidenceMemory.Choose([tokens.BaseModel, tokens.ChatModel], layer, latents, edits.Count, baseHead: false, maxTokens, context.Memory);
         string folder = context.Run.Crosscoder(settings.Name);
         using Crosscoder crosscoder = CrosscoderFolder.Load(folder, context.Backend);
         LooseIntervention.RequireThreshold(crosscoder, context.Run.Relative(folder), settings.AllowUnsetThreshold, context.Progress);
-        int maxTokens = Math.Max(SmallestBatch, chats.Max(c => c.Ids.Length));
-        using Llm baseModel = Llm.Load(tokens.BaseModel, context.Backend, maxTokens);
+        using Llm baseModel = Llm.Load(tokens.BaseModel, context.Backend, maxTokens, headNeeded: false);
         using Llm chatModel = Llm.Load(tokens.ChatModel, context.Backend, maxTokens);
         using InterventionRunner runner = new(
-            context.Backend, baseModel, chatModel, crosscoder, layer, edits, InterventionStudy.SetsInOrder(sets), maxTokens, everyPosition: false);
+            context.Backend, baseModel, chatModel, crosscoder, layer, edits, InterventionStudy.SetsInOrder(sets), maxTokens, everyPosition: false, memory.LogitRows)
+        {
+            Together = memory.Models.Together,
+        };
         string what = "evidence " + settings.Name;
         context.Progress.Line(string.Create(
             CultureInfo.InvariantCulture, $"{what}: {chats.Length} chats, {chats.Sum(c => c.Ids.Length):N0} tokens, {edits.Count} edits after block {layer}, pool of {sets.PoolAfterFilter} latents"));
+        context.Progress.Line($"{what}: {memory.Models.Why}");
         using StreamWriter writer = new(progress, append: true) { AutoFlush = true, NewLine = "\n" };
         foreach (ChatEffects effects in runner.Run(chats, context.Stop))
         {

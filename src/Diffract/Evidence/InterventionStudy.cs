@@ -3,6 +3,9 @@ namespace Diffract.Evidence;
 /// <summary>Turns what the edits did to each chat into means, shares of the gap and paired differences, with intervals by bootstrap over chats.</summary>
 public static class InterventionStudy
 {
+    /// <summary>Four baselines, replace and add of two halves in two orders, and of the control.</summary>
+    public const int MostEdits = 14;
+
     /// <summary>Baselines first, then replace and add of each set.</summary>
     public static IReadOnlyList<Edit> Edits(LatentSets sets)
         => [.. Edit.Baselines, .. sets.Sets.Keys.Order(StringComparer.Ordinal).SelectMany(Edit.OfSet)];

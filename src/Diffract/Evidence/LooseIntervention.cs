@@ -27,10 +27,15 @@ public static class LooseIntervention
         int skipFirst = SkipFirst(settings, encoder, context, progress);
         List<EditChat> chats = [.. EditChats.Read(settings.Chats, () => encoder.Value, context, vocabulary).Select(c => c with { SkipFirst = skipFirst })];
         int maxTokens = Math.Max(SmallestBatch, chats.Max(c => c.Ids.Length));
+        EvidenceMemory memory = EvidenceMemory.Choose([settings.BaseModel, settings.ChatModel], settings.Layer, crosscoder.Latents, edits.Count, baseHead: true, maxTokens, settings.Memory);
         using Llm baseModel = Llm.Load(settings.BaseModel, backend, maxTokens);
         using Llm chatModel = Llm.Load(settings.ChatModel, backend, maxTokens);
-        using InterventionRunner runner = new(backend, baseModel, chatModel, crosscoder, settings.Layer, edits, sets, maxTokens, everyPosition: settings.Positions is not null);
+        using InterventionRunner runner = new(backend, baseModel, chatModel, crosscoder, settings.Layer, edits, sets, maxTokens, settings.Positions is not null, memory.LogitRows)
+        {
+            Together = memory.Models.Together,
+        };
         progress.Line(string.Create(CultureInfo.InvariantCulture, $"intervene: {chats.Count} chats, {chats.Sum(c => c.Ids.Length):N0} tokens, {edits.Count} edits after block {settings.Layer}"));
+        progress.Line($"intervene: {memory.Models.Why}");
         EffectMoments moments = new(edits);
         SafetensorsWriter positions = new();
         foreach (ChatEffects effects in runner.Run(chats, stop))

@@ -48,6 +48,9 @@ public sealed unsafe class SafetensorsFile : TensorFile
 
     public static SafetensorsFile Open(string path) => new(path);
 
+    /// <summary>Gives the pages that were read back to the system.</summary>
+    public void Release() => _file.Release();
+
     public override void Dispose() => _file.Dispose();
 
     internal override byte* Start(TensorEntry entry) => _data + entry.Begin;

@@ -23,7 +23,7 @@ public static class LatentsStage
     public static void Run(StageContext context, LatentsSettings settings)
     {
         RunFolder run = context.Run;
-        using ScanInputs inputs = ScanInputs.Open(run, settings.Name, context.Backend);
+        using ScanInputs inputs = ScanInputs.Open(run, settings.Name, context.Backend, context.Memory);
         Crosscoder crosscoder = inputs.Crosscoder;
         Check(crosscoder, settings);
         string folder = run.Latents(settings.Name);

@@ -28,7 +28,11 @@ public sealed class ScanInputs : IDisposable
     public Dictionary<string, string> Fingerprints { get; }
 
     /// <summary>Opens all three; refuses what is missing, stale, or of another width or number of models.</summary>
-    public static ScanInputs Open(RunFolder run, string name, IBackend backend)
+    /// <param name="run">The run.</param>
+    /// <param name="name">Folder name of the crosscoder.</param>
+    /// <param name="backend">Where the crosscoder lies.</param>
+    /// <param name="memory">What the pass may take; null for no bound.</param>
+    public static ScanInputs Open(RunFolder run, string name, IBackend backend, MemoryBudget? memory = null)
     {
         StageManifest manifest = Provenance.Require(run, run.Crosscoder(name), $"diffract train {run.Root} --name {name}");
         int layer = LayerOf(manifest, name);
@@ -38,6 +42,11 @@ public sealed class ScanInputs : IDisposable
         try
         {
             activations = ActivationStore.Open(run, layer);
+            if (memory is not null && (long?)manifest.Settings["latents"] is { } latents)
+            {
+                ScanMemory.Require(name, latents, activations.E, memory);
+            }
+
             crosscoder = CrosscoderFolder.Load(run.Crosscoder(name), backend);
             if (crosscoder.Config.Sae)
             {

@@ -68,28 +68,31 @@ public sealed class Llm : IDisposable
     /// the batch rows named. logits [rows, V] are soft-capped.
     /// </summary>
     public void RunFrom(TokenBatch batch, int layer, Matrix resid_TD, ReadOnlySpan<int> rows, Matrix logits_RV)
-    {
-        CheckLayer(layer);
-        Matrix stream_TD = resid_TD;
-        if (layer < Config.Layers - 1)
-        {
-            stream_TD = _work.Resid(batch.Tokens);
-            for (int first = 0; first < batch.Sequences;)
-            {
-                int count = ChunkFrom(batch, first);
-                (int row, int tokens) = Rows(batch, first, count);
-                _kernels.Copy(resid_TD.SliceRows(row, tokens), stream_TD.SliceRows(row, tokens));
-                for (int i = layer + 1; i < Config.Layers; i++)
-                {
-                    Block(i, batch, first, count, stream_TD);
-                }
+        => Logits(Rest(batch, layer, resid_TD), rows, logits_RV);
 
-                first += count;
-            }
+    /// <summary>The blocks after <paramref name="layer"/> as in <see cref="RunFrom"/>, and the last one's output at the batch rows named: what <see cref="Head"/> makes logits of.</summary>
+    public void RunToEnd(TokenBatch batch, int layer, Matrix resid_TD, ReadOnlySpan<int> rows, Matrix last_RD)
+        => _kernels.GatherRows(Rest(batch, layer, resid_TD), rows, last_RD);
+
+    /// <summary>The final norm and the head: soft-capped logits [R, V] of the last block's output [R, D]. A row's bits do not depend on the others.</summary>
+    public void Head(Matrix last_RD, Matrix logits_RV)
+    {
+        if (_weights.FinalNorm is not { } norm || _weights.Head is not { } head)
+        {
+            throw new InvalidOperationException("the model was loaded without its head");
         }
 
-        Logits(stream_TD, rows, logits_RV);
+        Matrix final_RD = _work.Final(last_RD.Rows);
+        _kernels.RmsNorm(last_RD, norm, Config.Traits.NormOffset, Config.NormEpsilon, final_RD);
+        _kernels.MatMul(final_RD, head, logits_RV);
+        if (Config.FinalSoftCap > 0)
+        {
+            _kernels.SoftCap(logits_RV, Config.FinalSoftCap);
+        }
     }
+
+    /// <summary>Gives the memory of the mapped weights back to the system, which reads them from the files again when the model next runs.</summary>
+    public void Release() => _weights.Release();
 
     /// <summary>
     /// Everything at once: <paramref name="onBlock"/> sees the residual stream [T, D] after each block up to <paramref name="lastBlock"/>. With rows, all blocks are computed, and
@@ -259,21 +262,37 @@ public sealed class Llm : IDisposable
         _kernels.Embed(batch.Ids, _weights.Embedding, _embeddingScale, resid_TD);
     }
 
-    void Logits(Matrix x_TD, ReadOnlySpan<int> rows, Matrix logits_RV)
+    /// <summary>The stream after the last block.</summary>
+    Matrix Rest(TokenBatch batch, int layer, Matrix resid_TD)
     {
-        if (_weights.FinalNorm is not { } norm || _weights.Head is not { } head)
+        CheckLayer(layer);
+        if (layer == Config.Layers - 1)
         {
-            throw new InvalidOperationException("the model was loaded without its head");
+            return resid_TD;
         }
 
-        Matrix final_RD = _work.Final(rows.Length);
-        _kernels.GatherRows(x_TD, rows, final_RD);
-        _kernels.RmsNorm(final_RD, norm, Config.Traits.NormOffset, Config.NormEpsilon, final_RD);
-        _kernels.MatMul(final_RD, head, logits_RV);
-        if (Config.FinalSoftCap > 0)
+        Matrix stream_TD = _work.Resid(batch.Tokens);
+        for (int first = 0; first < batch.Sequences;)
         {
-            _kernels.SoftCap(logits_RV, Config.FinalSoftCap);
+            int count = ChunkFrom(batch, first);
+            (int row, int tokens) = Rows(batch, first, count);
+            _kernels.Copy(resid_TD.SliceRows(row, tokens), stream_TD.SliceRows(row, tokens));
+            for (int i = layer + 1; i < Config.Layers; i++)
+            {
+                Block(i, batch, first, count, stream_TD);
+            }
+
+            first += count;
         }
+
+        return stream_TD;
+    }
+
+    void Logits(Matrix x_TD, ReadOnlySpan<int> rows, Matrix logits_RV)
+    {
+        Matrix last_RD = _work.Last(rows.Length);
+        _kernels.GatherRows(x_TD, rows, last_RD);
+        Head(last_RD, logits_RV);
     }
 
     KeyValueCache Cache(int capacity)

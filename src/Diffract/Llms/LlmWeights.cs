@@ -61,6 +61,9 @@ sealed class LlmWeights : IDisposable
 
     public static LlmWeights Load(string folder, LlmConfig config, IBackend backend, bool headNeeded) => new(folder, config, backend, headNeeded);
 
+    /// <summary>Gives what was read of the mapped files back to the system; copies stay.</summary>
+    public void Release() => _files.ForEach(f => f.Release());
+
     public void Dispose()
     {
         foreach (IBuffer copy in _copies)

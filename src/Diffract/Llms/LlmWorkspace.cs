@@ -13,6 +13,7 @@ sealed class LlmWorkspace(IBackend backend, LlmConfig config) : IDisposable
     Matrix _projected_TN;
     Matrix _attended_TN;
     Matrix _resid_TD;
+    Matrix _last_RD;
     Matrix _final_RD;
 
     /// <summary>[T, D]: a norm's output.</summary>
@@ -30,12 +31,15 @@ sealed class LlmWorkspace(IBackend backend, LlmConfig config) : IDisposable
     /// <summary>[T, D]: a residual stream that may be overwritten.</summary>
     public Matrix Resid(int tokens) => Grown(ref _resid_TD, tokens, config.Width);
 
+    /// <summary>[R, D]: rows of the last block's output.</summary>
+    public Matrix Last(int rows) => Grown(ref _last_RD, rows, config.Width);
+
     /// <summary>[R, D]: the rows that go into the head.</summary>
     public Matrix Final(int rows) => Grown(ref _final_RD, rows, config.Width);
 
     public void Dispose()
     {
-        foreach (Matrix m in (ReadOnlySpan<Matrix>)[_normed_TD, _mixed_TD, _projected_TN, _attended_TN, _resid_TD, _final_RD])
+        foreach (Matrix m in (ReadOnlySpan<Matrix>)[_normed_TD, _mixed_TD, _projected_TN, _attended_TN, _resid_TD, _last_RD, _final_RD])
         {
             m.Buffer?.Dispose();
         }

@@ -8,40 +8,49 @@ namespace Diffract.Pipeline;
 /// <summary>How fast this machine runs a pair of models, measured before there are tokens: what turns hours into tokens.</summary>
 static class HarvestRate
 {
-    const int Tokens = 2048;
+    const int Most = 2048, Few = 256;
     const int SequenceLength = 128;
     const double LeastSeconds = 0.5;
 
-    /// <summary>Tokens a second through both models up to and with block <paramref name="layer"/>.</summary>
+    /// <summary>Tokens a second through both models up to and with block <paramref name="layer"/>, one model after the other.</summary>
     public static double Measure(string baseModel, string chatModel, int layer, IBackend backend, CancellationToken stop)
     {
         double secondsPerToken = 0;
         foreach (string folder in (ReadOnlySpan<string>)[baseModel, chatModel])
         {
-            using Llm llm = Llm.Load(folder, backend, Tokens, headNeeded: false);
-            int length = Math.Min(SequenceLength, llm.Config.ContextLimit);
-            TokenBatch batch = new(Tokens, Tokens / length);
-            for (int s = 0; s < Tokens / length; s++)
-            {
-                batch.Add([.. Enumerable.Range(0, length).Select(t => (s * 7919 + t * 104729) % llm.Config.Vocabulary)]);
-            }
+            using Llm llm = Llm.Load(folder, backend, Most, headNeeded: false);
 
-            Matrix resid_TD = backend.Matrix(batch.Tokens, llm.Config.Width);
-            using IBuffer owner = resid_TD.Buffer;
-            // The first pass packs weights and compiles code.
-            llm.RunTo(batch, layer, resid_TD);
-            long passes = 0;
-            Stopwatch clock = Stopwatch.StartNew();
-            do
+            // The first pass reads weights and compiles code. Of a large model a few tokens say enough, and more would take minutes.
+            Seconds(llm, Few, layer, backend);
+            stop.ThrowIfCancellationRequested();
+            double spent = Seconds(llm, Few, layer, backend) / Few, tokens = 0, seconds = 0;
+            while (spent * Few < LeastSeconds && seconds < LeastSeconds)
             {
                 stop.ThrowIfCancellationRequested();
-                llm.RunTo(batch, layer, resid_TD);
-                passes++;
+                seconds += Seconds(llm, Most, layer, backend);
+                tokens += Most;
             }
-            while (clock.Elapsed.TotalSeconds < LeastSeconds);
-            secondsPerToken += clock.Elapsed.TotalSeconds / (passes * batch.Tokens);
+
+            secondsPerToken += tokens > 0 ? seconds / tokens : spent;
         }
 
         return 1 / secondsPerToken;
+    }
+
+    /// <summary>One pass of at most so many tokens, scaled up to them.</summary>
+    static double Seconds(Llm llm, int tokens, int layer, IBackend backend)
+    {
+        int length = Math.Min(SequenceLength, llm.Config.ContextLimit);
+        TokenBatch batch = new(tokens, tokens / length);
+        for (int s = 0; s < tokens / length; s++)
+        {
+            batch.Add([.. Enumerable.Range(0, length).Select(t => (s * 7919 + t * 104729) % llm.Config.Vocabulary)]);
+        }
+
+        Matrix resid_TD = backend.Matrix(batch.Tokens, llm.Config.Width);
+        using IBuffer owner = resid_TD.Buffer;
+        Stopwatch clock = Stopwatch.StartNew();
+        llm.RunTo(batch, layer, resid_TD);
+        return clock.Elapsed.TotalSeconds * tokens / batch.Tokens;
     }
 }

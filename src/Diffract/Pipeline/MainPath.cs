@@ -29,12 +29,12 @@ public static class MainPath
         };
         // Before the plan is kept: a slip in the arguments must not bind the run folder.
         TokenizeStage.Check(tokenize);
-        CheckCrosscoders(context, settings);
+        int loadedLatents = CheckCrosscoders(context, settings);
         RunPlan plan = RunPlan.Make(context, settings);
-        plan.Announce(context, settings);
+        plan.Announce(context, settings, loadedLatents);
 
         TokenizeStage.Run(context, tokenize with { MaxTokens = plan.MaxTokens });
-        CheckTraining(context, settings);
+        plan.AnnounceTokens(context, CheckTraining(context, settings));
         HarvestStage.Run(context, new HarvestSettings { Layer = plan.Layer });
         List<string> names = [];
         foreach (string folder in settings.Crosscoders)
@@ -60,33 +60,39 @@ public static class MainPath
         return ReportStage.Run(context, new ReportSettings(names, plan.Layer));
     }
 
-    static TrainOptions Options(CrosscoderKind kind, PipelineSettings settings) => new() { Kind = kind, Seed = settings.Seed };
+    internal static TrainOptions Options(CrosscoderKind kind, PipelineSettings settings) => new() { Kind = kind, Seed = settings.Seed };
 
-    /// <summary>A preset that does not fit the tokens is refused before the harvest, not after it.</summary>
-    static void CheckTraining(StageContext context, PipelineSettings settings)
+    /// <summary>A preset that does not fit the tokens is refused before the harvest, not after it. Returns the tokens of all splits.</summary>
+    static long CheckTraining(StageContext context, PipelineSettings settings)
     {
+        using TokenStore tokens = TokenStore.Open(context.Run);
         if (settings.Crosscoders.Count > 0)
         {
-            return;
+            return tokens.Tokens;
         }
 
-        using TokenStore tokens = TokenStore.Open(context.Run);
         long training = tokens.Documents.Where(d => d.Split == Split.Train).Sum(d => (long)d.Rows);
         int[] widths = [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width];
         foreach (CrosscoderKind kind in settings.Kinds)
         {
             Preset.Of(settings.Preset).Configure(kind, widths, training, Options(kind, settings));
         }
+
+        return tokens.Tokens;
     }
 
-    /// <summary>A crosscoder that does not fit the pair is refused before the harvest too.</summary>
-    static void CheckCrosscoders(StageContext context, PipelineSettings settings)
+    /// <summary>A crosscoder that does not fit the pair is refused before the harvest too. Returns the latents of the largest; 0 where none is loaded.</summary>
+    static int CheckCrosscoders(StageContext context, PipelineSettings settings)
     {
+        int latents = 0;
         foreach (string folder in settings.Crosscoders)
         {
             using Crosscoder crosscoder = CrosscoderFolder.Load(folder, context.Backend);
             ImportStage.Check(folder, crosscoder, [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width]);
+            latents = Math.Max(latents, crosscoder.Latents);
         }
+
+        return latents;
     }
 
     /// <summary>Two loaded crosscoders must not take the same place.</summary>

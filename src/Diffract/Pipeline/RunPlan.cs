@@ -83,11 +83,15 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
     }
 
     /// <summary>The plan in a few lines, printed before any work.</summary>
-    public void Announce(StageContext context, PipelineSettings settings)
+    /// <param name="context">Who listens.</param>
+    /// <param name="settings">What was asked for.</param>
+    /// <param name="loadedLatents">Latents of the largest crosscoder that is loaded; 0 where all are trained.</param>
+    /// <exception cref="DiffractException">A stage that cannot fit the memory.</exception>
+    public void Announce(StageContext context, PipelineSettings settings, int loadedLatents)
     {
         string tokens = MaxTokens is { } cap
             ? string.Create(CultureInfo.InvariantCulture, $"at most {cap:N0} tokens, {cap / TokensPerSecond / 3600:G2} hours of harvest")
-            : "all tokens that the files give";
+            : "all tokens that the files give, counted first";
         string crosscoders = settings.Crosscoders.Count > 0
             ? "examine " + string.Join(", ", settings.Crosscoders.Select(HubName.Of)) + " (nothing is trained)"
             : "train " + string.Join(" and ", settings.Kinds.Select(k => k.ToString().ToLowerInvariant())) + $" ({settings.Preset} preset)";
@@ -95,6 +99,11 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
             CultureInfo.InvariantCulture,
             $"plan: {HubName.Of(settings.BaseModel)} against {HubName.Of(settings.ChatModel)} at layer {Layer}; {tokens} (measured {TokensPerSecond:N0} tokens/s); {crosscoders}"));
         context.Progress.Line($"plan: {context.Backend.Description}; run folder {context.Run.Root}");
+        foreach (string line in RunMemory.Plan(settings, Layer, MaxTokens, loadedLatents, context.Memory))
+        {
+            context.Progress.Line("plan: " + line);
+        }
+
         if (settings.Chats.Count == 0)
         {
             context.Progress.Warn("no --chats: interventions, behaviours and rates by role need chats and are left out");
@@ -103,6 +112,15 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
         if (settings.Texts.Count == 0)
         {
             context.Progress.Warn("no --text: crosscoders see chats only; what is shared with plain text cannot be told");
+        }
+    }
+
+    /// <summary>The hours, where they could not be told before the tokens were counted.</summary>
+    public void AnnounceTokens(StageContext context, long tokens)
+    {
+        if (MaxTokens is null)
+        {
+            context.Progress.Line(string.Create(CultureInfo.InvariantCulture, $"plan: {tokens:N0} tokens, {tokens / TokensPerSecond / 3600:G2} hours of harvest"));
         }
     }
 

@@ -13,6 +13,9 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
 {
     const string PlanFile = "plan.json";
 
+    /// <summary>What the stage may take.</summary>
+    public MemoryBudget Memory { get; init; } = MemoryBudget.Available();
+
     /// <summary>
     /// Prepares a stage folder. True: it is there, finished, with equal settings and inputs, and nothing is to be done. False: work (or go on working) in the folder.
     /// A finished or unfinished folder made with other settings or inputs is refused unless <see cref="Fresh"/>.

@@ -25,7 +25,7 @@ public static class ScaleStage
     public static void Run(StageContext context, ScaleSettings settings)
     {
         RunFolder run = context.Run;
-        using ScanInputs inputs = ScanInputs.Open(run, settings.Name, context.Backend);
+        using ScanInputs inputs = ScanInputs.Open(run, settings.Name, context.Backend, context.Memory);
         Crosscoder crosscoder = inputs.Crosscoder;
         ScalingModels.Check(crosscoder, settings.Name, settings.AllowUnsetThreshold);
         string folder = run.Scaling(settings.Name);

@@ -25,6 +25,9 @@ public sealed record LooseTrainSettings(string Activations, string Output, Train
 
     /// <summary>Ignore checkpoints of an earlier call.</summary>
     public bool Fresh { get; init; }
+
+    /// <summary>What the training may take.</summary>
+    public MemoryBudget Memory { get; init; } = MemoryBudget.Available();
 }
 
 /// <summary>Training on loose files: activations and first weights in, published files out.</summary>
@@ -68,7 +71,7 @@ public static class LooseTraining
         TrainingConfig config = options.Over(new TrainingConfig { Crosscoder = crosscoder.Config, Steps = most, Batch = source.Batch, Loss = TrainingConfig.DefaultLoss(crosscoder.Config), Clip = TrainingConfig.DefaultClip(kind) });
         config.Check();
         TrainingPlan.WarnUnused(options, kind, progress);
-        TrainingPlan.RequireMemory(config);
+        TrainingPlan.RequireMemory(settings.Memory, config);
         if (config.Warmup >= config.Steps)
         {
             progress.Warn($"the warm-up of {config.Warmup} steps outlasts the {config.Steps} steps of this run, whose learning rate only rises; give --warmup for another");
@@ -133,7 +136,7 @@ public static class LooseTraining
         if (settings.Init is null)
         {
             CrosscoderConfig config = options.Dictionary(kind, Expansion * source.Widths[0], source.Widths, DefaultK);
-            TrainingPlan.RequireMemory(new TrainingConfig { Crosscoder = config, Steps = 1, Batch = source.Batch });
+            TrainingPlan.RequireMemory(settings.Memory, new TrainingConfig { Crosscoder = config, Steps = 1, Batch = source.Batch });
             Matrix acts_BE = Matrix.Host(source.Batch, config.E);
             ActivationNorm? norm = options.Normalise ? NormEstimate.Of(source, acts_BE, options.TargetRms ?? 1, stop) : null;
             acts_BE.Buffer.Dispose();

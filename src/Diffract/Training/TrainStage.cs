@@ -40,7 +40,7 @@ public static class TrainStage
         }
 
         TrainingConfig[] configs = [.. works.Select(w => w.Config)];
-        TrainingPlan.RequireMemory(configs);
+        TrainingPlan.RequireMemory(context.Memory, configs);
         TrainingPlan.RequireDisk(configs, context.Run.Root);
         if (works.Count > 1)
         {
@@ -107,7 +107,7 @@ public static class TrainStage
     static (double Mu, JsonArray Trials) Search(
         string what, TrainingConfig config, double target, IBatchSource source, CrosscoderInit init, StageContext context, TrainOptions options, TrainData.Layer layer)
     {
-        TrainingPlan.RequireMemory(config);
+        TrainingPlan.RequireMemory(context.Memory, config);
         Crosscoder First()
         {
             using HostBuffer room = new(ElementType.Float32, (long)config.Batch * config.Crosscoder.E);

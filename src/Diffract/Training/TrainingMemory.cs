@@ -53,24 +53,8 @@ public static class TrainingMemory
             : sizeof(float) * (3L * config.Batch * c.E + 3 * rows * (2L * c.E + config.Batch) / 2 + 16L * config.Batch * Math.Min(config.AuxPerToken, dead) + 8L * c.Latents);
     }
 
-    /// <summary>What this process may take: the container's limit, and what the system has to give without swapping.</summary>
-    public static long Available()
-    {
-        long limit = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        const string Facts = "/proc/meminfo";
-        if (!File.Exists(Facts))
-        {
-            return limit;
-        }
-
-        const string Name = "MemAvailable:";
-        string? line = File.ReadLines(Facts).FirstOrDefault(l => l.StartsWith(Name, StringComparison.Ordinal));
-        string[] words = line?[Name.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries) ?? [];
-        return words.Length == 2 && long.TryParse(words[0], CultureInfo.InvariantCulture, out long kibibytes) ? Math.Min(limit, kibibytes * 1024) : limit;
-    }
-
-    /// <exception cref="DiffractException">The trainings take more together than <paramref name="available"/>.</exception>
-    public static void Require(ReadOnlySpan<TrainingConfig> configs, long available)
+    /// <exception cref="DiffractException">The trainings take more together than <paramref name="memory"/>.</exception>
+    public static void Require(ReadOnlySpan<TrainingConfig> configs, MemoryBudget memory)
     {
         long bytes = 0;
         foreach (TrainingConfig config in configs)
@@ -78,7 +62,7 @@ public static class TrainingMemory
             bytes += Bytes(config);
         }
 
-        if (bytes <= available)
+        if (bytes <= memory.Bytes)
         {
             return;
         }
@@ -87,14 +71,9 @@ public static class TrainingMemory
         string most = $"{c.Latents:N0} latents on a width of {c.E:N0} in batches of {configs[0].Batch:N0}";
         long weights = 12L * (2L * c.Latents * c.E + c.Latents + c.E);
         throw new DiffractException(configs.Length == 1
-            ? string.Create(CultureInfo.InvariantCulture, $"training {most} takes {Size(bytes)}, of which weights and moments are {Size(weights)}; {Size(available)} are free; lower --latents or --batch{Advice(configs[0], available)}")
-            : string.Create(CultureInfo.InvariantCulture, $"training {configs.Length} crosscoders in one pass, the first of {most}, takes {Size(bytes)}; {Size(available)} are free; train fewer at once, or lower --latents or --batch"));
+            ? string.Create(CultureInfo.InvariantCulture, $"training {most} takes {MemoryBudget.Size(bytes)}, of which weights and moments are {MemoryBudget.Size(weights)}; {memory}; lower --latents or --batch{Advice(configs[0], memory.Bytes)}")
+            : string.Create(CultureInfo.InvariantCulture, $"training {configs.Length} crosscoders in one pass, the first of {most}, takes {MemoryBudget.Size(bytes)}; {memory}; train fewer at once, or lower --latents or --batch"));
     }
-
-    /// <summary>Bytes in words.</summary>
-    public static string Size(long bytes) => bytes < 1L << 30
-        ? string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(bytes / 1048576.0):F0} MiB")
-        : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1073741824.0:F1} GiB");
 
     /// <summary>A number of latents that would fit, where there is one.</summary>
     static string Advice(TrainingConfig config, long available)
@@ -105,7 +84,7 @@ public static class TrainingMemory
             TrainingConfig smaller = config with { Crosscoder = new CrosscoderConfig(c.Kind, latents, c.Widths) { K = c.K, CodeNorm = c.CodeNorm } };
             if (Bytes(smaller) <= available)
             {
-                return $" (--latents {latents} would take {Size(Bytes(smaller))})";
+                return $" (--latents {latents} would take {MemoryBudget.Size(Bytes(smaller))})";
             }
         }
 

@@ -29,7 +29,7 @@ public static class TrainingPlan
     }
 
     /// <exception cref="DiffractException">Less memory than they take together.</exception>
-    public static void RequireMemory(params ReadOnlySpan<TrainingConfig> configs) => TrainingMemory.Require(configs, TrainingMemory.Available());
+    public static void RequireMemory(MemoryBudget memory, params ReadOnlySpan<TrainingConfig> configs) => TrainingMemory.Require(configs, memory);
 
     /// <summary>Weights and moments, finished and in the three checkpoints that are there while the third is written, must fit on the disk.</summary>
     /// <exception cref="DiffractException">Less room than that.</exception>
@@ -112,7 +112,7 @@ public static class TrainingPlan
     }
 
     /// <summary>So many bytes in MiB or GiB.</summary>
-    public static string Size(long bytes) => TrainingMemory.Size(bytes);
+    public static string Size(long bytes) => MemoryBudget.Size(bytes);
 
     /// <summary>What dead latents take on top: a crosscoder may end up with thousands of them, or none.</summary>
     static string WhenDead(TrainingConfig config)

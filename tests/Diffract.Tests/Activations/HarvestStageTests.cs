@@ -180,13 +180,56 @@ public sealed class HarvestStageTests : IDisposable
     }
 
     [Fact]
-    public void A_disk_or_memory_that_is_too_small_is_refused_with_both_sizes()
+    public void A_disk_that_is_too_small_is_refused_with_both_sizes()
     {
-        HarvestNeeds needs = new(Bytes: 3L << 30, MissingBytes: 2L << 30, Memory: 1L << 30);
-        needs.Check("/run", 2L << 30, 1L << 30);
-        Assert.Contains("2,048 MiB more, /run has 2,047 MiB free", Assert.Throws<DiffractException>(() => needs.Check("/run", 2047L << 20, 1L << 40)).Message, StringComparison.Ordinal);
-        Assert.Contains("about 1,024 MiB, there are 512 MiB", Assert.Throws<DiffractException>(() => needs.Check("/run", 1L << 40, 512L << 20)).Message, StringComparison.Ordinal);
+        HarvestNeeds needs = new(Bytes: 3L << 30, MissingBytes: 2L << 30, new ModelsInMemory(true, 1L << 30, ""), Buffers: 2);
+        needs.Check("/run", 2L << 30);
+        Assert.Contains("2,048 MiB more, /run has 2,047 MiB free", Assert.Throws<DiffractException>(() => needs.Check("/run", 2047L << 20)).Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void One_model_at_a_time_gives_the_bytes_of_both_at_once_also_after_a_stop_in_either_pass()
+    {
+        RunFolder whole = Tokenized("whole");
+        Lines lines = new();
+        Harvest(whole, Settings(1), lines);
+        Assert.Contains(lines.Text, l => l.Contains("both models at once", StringComparison.Ordinal));
+        HarvestNeeds needs = Needs(long.MaxValue);
+        Assert.Equal((true, 2), (needs.Models.Together, needs.Buffers));
+        MemoryBudget little = new(needs.Models.Bytes - 3_000_000);
+        Assert.False(Needs(little.Bytes).Models.Together);
+
+        // The first shard has less than 400 tokens, half of which are the base model's: stopped there, in its chat half, and in a later shard.
+        foreach (int stopAt in (int[])[100, 250, 1000])
+        {
+            RunFolder run = Tokenized("alone" + stopAt);
+            using CancellationTokenSource stop = new();
+            Assert.ThrowsAny<OperationCanceledException>(() => Harvest(run, Settings(1) with { BatchTokens = 1 }, new StopAfter(stop, stopAt), stop: stop.Token, memory: little));
+            Assert.Equal(stopAt > 400, File.Exists(Path.Combine(run.Activations(1), "shard_00000.safetensors")));
+            lines.Text.Clear();
+            Harvest(run, Settings(1), lines, memory: little);
+            Assert.Contains(lines.Text, l => l.Contains("one model at a time", StringComparison.Ordinal) && l.Contains("both at once would take", StringComparison.Ordinal));
+            Assert.Equal(StageManifest.TryLoad(whole.Activations(1))!.Outputs, StageManifest.TryLoad(run.Activations(1))!.Outputs);
+        }
+    }
+
+    [Fact]
+    public void Memory_goes_first_to_both_models_then_to_a_second_shard_and_less_than_one_model_is_refused()
+    {
+        HarvestNeeds all = Needs(long.MaxValue, rows: 400_000);
+        long shard = 400_000L * 256 * 2;
+        Assert.Equal((true, 2), Of(all.Models.Bytes));
+        Assert.Equal((true, 1), Of(all.Models.Bytes - 1));
+        Assert.Equal((true, 1), Of(all.Models.Bytes - shard));
+        (bool together, int buffers) = Of(all.Models.Bytes - shard - 1);
+        Assert.Equal((false, 1), (together, buffers));
+        DiffractException refused = Assert.Throws<DiffractException>(() => Needs(100 << 20, rows: 400_000));
+        Assert.Contains("with one model at a time, 100 MiB are free; choose an earlier --layer or a smaller model", refused.Message, StringComparison.Ordinal);
+
+        (bool Together, int Buffers) Of(long bytes) => Needs(bytes, rows: 400_000) is var n ? (n.Models.Together, n.Buffers) : default;
+    }
+
+    static HarvestNeeds Needs(long memory, int rows = 400) => HarvestNeeds.Of([Base, Chat], 1, rows, 2000, 0, 4096, 512, ElementType.BFloat16, new MemoryBudget(memory));
 
     static HarvestSettings Settings(int layer) => new() { Layer = layer, ShardTokens = 400 };
 
@@ -197,10 +240,10 @@ public sealed class HarvestStageTests : IDisposable
         return run;
     }
 
-    static void Harvest(RunFolder run, HarvestSettings settings, IProgressSink? progress = null, int threads = 2, CancellationToken stop = default)
+    static void Harvest(RunFolder run, HarvestSettings settings, IProgressSink? progress = null, int threads = 2, MemoryBudget? memory = null, CancellationToken stop = default)
     {
         using IBackend backend = HarvestRuns.Backend(threads);
-        HarvestStage.Run(new StageContext(run, backend, progress ?? new SilentProgress(), Stop: stop), settings);
+        HarvestStage.Run(new StageContext(run, backend, progress ?? new SilentProgress(), Stop: stop) { Memory = memory ?? new MemoryBudget(1L << 40) }, settings);
     }
 
     static Matrix All(ActivationStore store)

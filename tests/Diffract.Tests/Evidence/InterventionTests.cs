@@ -4,6 +4,7 @@ using Diffract.Compute.Kernels;
 using Diffract.Crosscoders;
 using Diffract.Evidence;
 using Diffract.Llms;
+using Diffract.Runs;
 
 namespace Diffract.Tests.Evidence;
 
@@ -75,6 +76,60 @@ public sealed class InterventionTests : IDisposable
                 Assert.Contains(skipped[c].Kl[e][Skip..], kl => kl > 0);
             }
         }
+    }
+
+    [Fact]
+    public void Few_logits_at_a_time_and_one_model_at_a_time_give_the_same_bits()
+    {
+        using Crosscoder crosscoder = CrosscoderFolder.Load(_golden.WriteCrosscoder(_folder), _backend);
+        using Llm baseModel = Load("base"), chatModel = Load("chat");
+        EditChat[] chats = [.. Enumerable.Range(0, 3).Select(_golden.Chat)];
+        List<ChatEffects> Effects(int logitRows, bool together)
+        {
+            using InterventionRunner runner = new(
+                _backend, baseModel, chatModel, crosscoder, _golden.Layer, GoldenInterventions.Edits, GoldenInterventions.Sets, 1024, everyPosition: true, logitRows)
+            { Together = together };
+            return [.. runner.Run(chats, TestContext.Current.CancellationToken)];
+        }
+
+        List<ChatEffects> whole = Effects(1024, together: true);
+        foreach (List<ChatEffects> other in (List<ChatEffects>[])[Effects(7, together: true), Effects(1, together: false), Effects(64, together: false)])
+        {
+            for (int c = 0; c < chats.Length; c++)
+            {
+                Assert.Equal(whole[c].Kl, other[c].Kl);
+                Assert.Equal(whole[c].Nll, other[c].Nll);
+            }
+        }
+    }
+
+    [Fact]
+    public void Memory_decides_how_many_models_and_logits_are_held_and_refuses_less_than_one()
+    {
+        string[] folders = [Path.Combine(GoldenFiles.Assets, "base"), Path.Combine(GoldenFiles.Assets, "chat")];
+        EvidenceMemory Choose(long bytes) => EvidenceMemory.Choose(folders, 2, 2048, 14, baseHead: true, 2048, new MemoryBudget(bytes));
+        EvidenceMemory plenty = Choose(1L << 40);
+        Assert.Equal((true, 256), (plenty.Models.Together, plenty.LogitRows));
+
+        EvidenceMemory less = Choose(plenty.Models.Bytes - 1);
+        Assert.False(less.Models.Together);
+        Assert.Contains("both at once would take", less.Models.Why, StringComparison.Ordinal);
+        long few = plenty.Models.Bytes;
+        while (true)
+        {
+            few -= 1 << 19;
+            try
+            {
+                less = Choose(few);
+            }
+            catch (DiffractException e)
+            {
+                Assert.Contains("with one model at a time", e.Message, StringComparison.Ordinal);
+                break;
+            }
+        }
+
+        Assert.Equal(16, less.LogitRows);
     }
 
     [Fact]

@@ -62,14 +62,14 @@ public sealed class TrainingMemoryTests
     public void Too_little_memory_is_refused_with_numbers_and_a_size_that_fits()
     {
         TrainingConfig config = new() { Crosscoder = new CrosscoderConfig(CrosscoderKind.BatchTopK, 8192, [256, 256]) { K = 32 }, Steps = 1, Batch = 1024, Clip = 1 };
-        TrainingMemory.Require([config], TrainingMemory.Bytes(config));
-        DiffractException refused = Assert.Throws<DiffractException>(() => TrainingMemory.Require([config], TrainingMemory.Bytes(config) - 1));
+        TrainingMemory.Require([config], new MemoryBudget(TrainingMemory.Bytes(config)));
+        DiffractException refused = Assert.Throws<DiffractException>(() => TrainingMemory.Require([config], new MemoryBudget(TrainingMemory.Bytes(config) - 1)));
         Assert.Equal(1, refused.ExitCode);
         Assert.Contains("8,192 latents", refused.Message, StringComparison.Ordinal);
         Assert.Contains("weights and moments are 97 MiB", refused.Message, StringComparison.Ordinal);
         Assert.Contains("--latents 4096 would take", refused.Message, StringComparison.Ordinal);
-        Assert.Contains("train fewer at once", Assert.Throws<DiffractException>(() => TrainingMemory.Require([config, config], 1)).Message, StringComparison.OrdinalIgnoreCase);
-        Assert.InRange(TrainingMemory.Available(), 1 << 20, long.MaxValue);
+        Assert.Contains("train fewer at once", Assert.Throws<DiffractException>(() => TrainingMemory.Require([config, config], new MemoryBudget(1))).Message, StringComparison.OrdinalIgnoreCase);
+        Assert.InRange(MemoryBudget.Available().Bytes, 1 << 20, long.MaxValue);
     }
 
     sealed class Noise(int[] offsets) : IBatchSource
