@@ -1,5 +1,4 @@
-using System.Globalization;
-using System.Text;
+using Diffract.Tokens.Components;
 
 namespace Diffract.Tokens;
 
@@ -13,23 +12,33 @@ public sealed class Tokenizer
     readonly AddedTokens _raw = new();
     readonly AddedTokens _normalized = new();
     readonly Dictionary<string, int> _ids;
-    readonly Dictionary<int, string> _texts = [];
+    readonly Dictionary<int, string> _texts;
     readonly HashSet<int> _special = [];
 
     Tokenizer(TokenizerParts parts)
     {
         _parts = parts;
-        _ids = new Dictionary<string, int>(parts.Vocabulary, StringComparer.Ordinal);
-        foreach ((string token, int id) in parts.Vocabulary)
+        _ids = parts.Vocabulary;
+        _texts = new Dictionary<int, string>(_ids.Count + parts.Added.Length);
+        foreach ((string token, int id) in _ids)
         {
             _texts[id] = token;
         }
 
-        foreach (AddedToken token in parts.Added)
+        // The first of two equal texts counts, special ones before the others.
+        foreach (AddedToken token in parts.Added.OrderBy(t => !t.Special))
         {
-            int[] content = CodePoints(token.Content);
-            (token.Normalized ? _normalized : _raw).Add(token.Normalized ? Normalize(content) : content, token);
-            _ids[token.Content] = token.Id;
+            AlignedText content = AlignedText.Of(token.Content);
+            if (token.Normalized)
+            {
+                (content, int start, int end) = Normalize(content, 0, content.Length);
+                _normalized.Add(content.Span(start, end), token);
+            }
+            else
+            {
+                _raw.Add(content.Span(0, content.Length), token);
+            }
+
             _texts[token.Id] = token.Content;
             if (token.Special)
             {
@@ -37,7 +46,8 @@ public sealed class Tokenizer
             }
         }
 
-        VocabularySize = _texts.Count == 0 ? 0 : _texts.Keys.Max() + 1;
+        AddedIds = parts.Added.ToDictionary(t => t.Content, t => t.Id, StringComparer.Ordinal);
+        VocabularySize = _texts.Keys.Concat(parts.Frame.Names.Keys).DefaultIfEmpty(-1).Max() + 1;
     }
 
     /// <summary>Largest id plus one, added tokens included.</summary>
@@ -46,67 +56,67 @@ public sealed class Tokenizer
     /// <summary>The id that the tokenizer puts before a text, if it does.</summary>
     public int? BosId => _parts.Frame.Before is [int bos, ..] ? bos : null;
 
+    Dictionary<string, int> AddedIds { get; }
+
     /// <summary>Reads <c>tokenizer.json</c> of a checkpoint folder; components that are not known are refused by name.</summary>
     public static Tokenizer Load(string modelFolder) => new(TokenizerFile.Read(modelFolder));
 
-    public int? IdOf(string token) => _ids.TryGetValue(token, out int id) ? id : null;
+    public int? IdOf(string token) => AddedIds.TryGetValue(token, out int id) || _ids.TryGetValue(token, out id) ? id : null;
 
-    /// <summary>The token as the vocabulary has it ("▁the", "&lt;0x0A&gt;"), or "" for an id that is in no vocabulary.</summary>
-    public string TokenText(int id) => _texts.GetValueOrDefault(id, "");
+    /// <summary>The token as the vocabulary has it ("▁the", "&lt;0x0A&gt;", "Ġthe"), or "" for an id that is in no vocabulary.</summary>
+    public string TokenText(int id) => _texts.TryGetValue(id, out string? text) || _parts.Frame.Names.TryGetValue(id, out text) ? text : "";
 
     /// <summary>Ids and offsets of a text. Without special tokens nothing is put before or after it; special tokens written in the text are recognised either way.</summary>
     public Encoding Encode(string text, bool addSpecialTokens = true)
     {
-        int[] raw = CodePoints(text);
-        int[] normal = Normalize(raw);
-        List<int> ids = [];
-        List<(int Start, int End)> offsets = [];
-        if (addSpecialTokens)
-        {
-            Frame(_parts.Frame.Before, 0);
-        }
-
+        AlignedText raw = AlignedText.Of(text);
+        TokenList tokens = new(raw.Length / 3);
+        // For offsets that are trimmed: an added token's white space is that of the text it was found in.
+        Dictionary<int, (int Leading, int Trailing)> added = [];
         foreach ((int start, int end, AddedToken? token) in Cut(_raw, raw, 0, raw.Length))
         {
             if (token is not null)
             {
-                ids.Add(token.Id);
-                offsets.Add((start, end));
+                AddToken(raw, start, end, token);
                 continue;
             }
 
-            foreach ((int from, int to, AddedToken? inner) in Cut(_normalized, normal, start, end))
+            (AlignedText section, int first, int last) = Normalize(raw, start, end);
+            foreach ((int from, int to, AddedToken? inner) in Cut(_normalized, section, first, last))
             {
                 if (inner is not null)
                 {
-                    ids.Add(inner.Id);
-                    offsets.Add((from, to));
+                    AddToken(section, from, to, inner);
                 }
                 else
                 {
-                    Words(normal, from, to, ids, offsets);
+                    EncodeWords(section, from, to, tokens);
                 }
             }
         }
 
-        if (addSpecialTokens)
+        if (_parts.Frame.Trims.Length > 0)
         {
-            Frame(_parts.Frame.After, 0);
+            _parts.Frame.Trim(tokens, i => added.TryGetValue(i, out (int, int) spaces) ? spaces : PostProcessor.Spaces(TokenText(tokens.Ids[i])));
         }
 
-        return new Encoding([.. ids], [.. offsets]);
+        return addSpecialTokens ? tokens.Frame(_parts.Frame.Before, _parts.Frame.After) : tokens.Frame([], []);
 
-        void Frame(int[] special, int at)
+        void AddToken(AlignedText from, int start, int end, AddedToken token)
         {
-            ids.AddRange(special);
-            offsets.AddRange(Enumerable.Repeat((at, at), special.Length));
+            if (_parts.Frame.Trims.Length > 0)
+            {
+                added[tokens.Count] = PostProcessor.Spaces(AlignedText.Join(from.Span(start, end)));
+            }
+
+            tokens.Add(token.Id, from.Range(start, end));
         }
     }
 
     /// <summary>The text that ids stand for. Ids that are in no vocabulary are left out.</summary>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = false)
     {
-        List<string> tokens = [];
+        List<string> tokens = new(ids.Length);
         foreach (int id in ids)
         {
             if (_texts.TryGetValue(id, out string? token) && !(skipSpecialTokens && _special.Contains(id)))
@@ -117,109 +127,38 @@ public sealed class Tokenizer
 
         foreach (DecodeStep step in _parts.Decoder)
         {
-            tokens = step.Kind switch
-            {
-                DecodeKind.Replace => tokens.ConvertAll(t => t.Replace(step.From, step.To, StringComparison.Ordinal)),
-                DecodeKind.ByteFallback => JoinBytes(tokens),
-                _ => [string.Concat(tokens)],
-            };
+            tokens = step.Apply(tokens);
         }
 
         return _parts.Decoder.Length == 0 ? string.Join(' ', tokens) : string.Concat(tokens);
     }
 
-    internal static int[] CodePoints(string text)
+    (AlignedText Text, int Start, int End) Normalize(AlignedText text, int start, int end)
     {
-        int[] result = new int[text.Length];
-        int n = 0;
-        foreach (Rune rune in text.EnumerateRunes())
+        foreach (Normalizer step in _parts.Normalizer)
         {
-            result[n++] = rune.Value;
+            AlignedText next = step.Apply(text, start, end);
+            (start, end) = ReferenceEquals(next, text) ? (start, end) : (0, next.Length);
+            text = next;
         }
 
-        return n == result.Length ? result : result[..n];
+        return (text, start, end);
     }
 
-    internal static string Join(ReadOnlySpan<int> codePoints)
+    void EncodeWords(AlignedText text, int start, int end, TokenList tokens)
     {
-        StringBuilder text = new(codePoints.Length);
-        foreach (int c in codePoints)
+        Words words = new(text, [(start, end)]);
+        foreach (PreTokenizer step in _parts.PreTokenizer)
         {
-            text.Append(char.ConvertFromUtf32(c));
+            words = step.Apply(words);
         }
 
-        return text.ToString();
-    }
-
-    int[] Normalize(int[] text)
-    {
-        if (_parts.Replacements.Length == 0)
+        foreach ((int from, int to) in words.Ranges)
         {
-            return text;
-        }
-
-        int[] result = [.. text];
-        foreach ((int from, int to) in _parts.Replacements)
-        {
-            result.AsSpan().Replace(from, to);
-        }
-
-        return result;
-    }
-
-    void Words(int[] text, int start, int end, List<int> ids, List<(int Start, int End)> offsets)
-    {
-        int from = start;
-        for (int i = start; i < end; i++)
-        {
-            if (i + 1 == end || _parts.SplitAfter.Contains(text[i]))
-            {
-                _parts.Model.Encode(text, from, i + 1, ids, offsets);
-                from = i + 1;
-            }
+            _parts.Model.Encode(words.Text, from, to, tokens);
         }
     }
 
-    static List<(int Start, int End, AddedToken? Token)> Cut(AddedTokens added, int[] text, int start, int end)
-        => added.Any ? added.Cut(text, start, end) : start < end ? [(start, end, null)] : [];
-
-    // Runs of byte tokens become the text that the bytes are, or a replacement character for each byte where they are no UTF-8.
-    static List<string> JoinBytes(List<string> tokens)
-    {
-        UTF8Encoding strict = new(false, throwOnInvalidBytes: true);
-        List<string> result = [];
-        List<byte> bytes = [];
-        foreach (string token in tokens)
-        {
-            if (token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
-                && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value))
-            {
-                bytes.Add(value);
-                continue;
-            }
-
-            Flush();
-            result.Add(token);
-        }
-
-        Flush();
-        return result;
-
-        void Flush()
-        {
-            if (bytes.Count > 0)
-            {
-                try
-                {
-                    result.Add(strict.GetString([.. bytes]));
-                }
-                catch (DecoderFallbackException)
-                {
-                    result.Add(new string('\uFFFD', bytes.Count));
-                }
-
-                bytes.Clear();
-            }
-        }
-    }
+    static List<(int Start, int End, AddedToken? Token)> Cut(AddedTokens added, AlignedText text, int start, int end)
+        => added.Any ? added.Cut(text.Span(0, end), start, end) : start < end ? [(start, end, null)] : [];
 }

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Diffract.Runs;
 using Diffract.Tokens;
@@ -9,33 +8,6 @@ public sealed class TokenizerTests
 {
     static readonly string Folder = GoldenFiles.Path("tokenizers/gemma");
     static readonly Tokenizer Gemma = Tokenizer.Load(Folder);
-
-    [Fact]
-    public void Every_golden_text_gives_the_reference_ids_tokens_offsets_and_texts()
-    {
-        List<string> wrong = [];
-        using JsonDocument golden = JsonDocument.Parse(File.ReadAllText(Path.Combine(Folder, "golden.json")));
-        foreach (JsonElement c in golden.RootElement.EnumerateArray())
-        {
-            string text = c.GetProperty("text").GetString()!;
-            Encoding encoding = Gemma.Encode(text);
-            int[] ids = [.. c.GetProperty("ids").EnumerateArray().Select(e => e.GetInt32())];
-            int[] plain = [.. c.GetProperty("plain_ids").EnumerateArray().Select(e => e.GetInt32())];
-            (int, int)[] offsets = [.. c.GetProperty("offsets").EnumerateArray().Select(e => (e[0].GetInt32(), e[1].GetInt32()))];
-            bool same = encoding.Ids.SequenceEqual(ids) && encoding.Offsets.SequenceEqual(offsets)
-                && Gemma.Encode(text, addSpecialTokens: false).Ids.SequenceEqual(plain)
-                && c.GetProperty("tokens").EnumerateArray().Select(e => e.GetString()).SequenceEqual(encoding.Ids.Select(Gemma.TokenText))
-                && Gemma.Decode(plain) == c.GetProperty("decoded").GetString()
-                && Gemma.Decode(encoding.Ids, skipSpecialTokens: true) == c.GetProperty("decoded_skip").GetString();
-            if (!same)
-            {
-                wrong.Add(text);
-            }
-        }
-
-        Assert.Empty(wrong);
-        Assert.Equal(205, golden.RootElement.GetArrayLength());
-    }
 
     [Fact]
     public void Merges_as_text_give_the_same_ids_as_pairs()
@@ -57,20 +29,20 @@ public sealed class TokenizerTests
         JsonArray added = json["added_tokens"]!.AsArray();
         for (int i = 0; i < 5000; i++)
         {
-            added.Add((JsonNode)Added(2000 + i, $"<unused{i}>"));
+            added.Add((JsonNode)Added(1200 + i, $"<unused{i}>"));
         }
 
-        added.Add((JsonNode)Added(9001, "ab"));
-        added.Add((JsonNode)Added(9002, "abcd"));
-        added.Add((JsonNode)Added(9003, "bcde"));
+        added.Add((JsonNode)Added(6200, "qab"));
+        added.Add((JsonNode)Added(6201, "qabcd"));
+        added.Add((JsonNode)Added(6202, "abcde"));
         Tokenizer tokenizer = Load(folder, json);
-        Encoding encoding = tokenizer.Encode("<unused12><unused4999>abcabcde🙂ab", addSpecialTokens: false);
-        Assert.Equal([2012, 6999, 9001], encoding.Ids[..3]);
-        Assert.Equal(9002, encoding.Ids[4]);
-        Assert.Equal((25, 29), encoding.Offsets[4]);
-        Assert.Equal((31, 33), encoding.Offsets[^1]);
-        Assert.Equal(9001, encoding.Ids[^1]);
-        Assert.Equal(9004, tokenizer.VocabularySize);
+        Encoding encoding = tokenizer.Encode("<unused12><unused4999>qabcqabcde🙂qab", addSpecialTokens: false);
+        Assert.Equal([1212, 6199, 6200], encoding.Ids[..3]);
+        Assert.Equal(6201, encoding.Ids[4]);
+        Assert.Equal((26, 31), encoding.Offsets[4]);
+        Assert.Equal((33, 36), encoding.Offsets[^1]);
+        Assert.Equal(6200, encoding.Ids[^1]);
+        Assert.Equal(6203, tokenizer.VocabularySize);
     }
 
     [Fact]
@@ -78,21 +50,23 @@ public sealed class TokenizerTests
     {
         using TemporaryFolder folder = new();
         JsonNode json = Json();
-        JsonObject mask = Added(3000, "<mask>"), word = Added(3001, "heron");
+        JsonObject mask = Added(1200, "<mask>"), word = Added(1201, "heron");
         mask["lstrip"] = true;
         word["single_word"] = true;
         json["added_tokens"]!.AsArray().Add((JsonNode)mask);
         json["added_tokens"]!.AsArray().Add((JsonNode)word);
         Tokenizer tokenizer = Load(folder, json);
         Assert.Equal((1, 9), tokenizer.Encode("a  <mask>b", addSpecialTokens: false).Offsets[1]);
-        Assert.Contains(3001, tokenizer.Encode("a heron.").Ids);
-        Assert.DoesNotContain(3001, tokenizer.Encode("herons").Ids);
+        Assert.Contains(1201, tokenizer.Encode("a heron.").Ids);
+        Assert.DoesNotContain(1201, tokenizer.Encode("herons").Ids);
     }
 
     [Theory]
-    [InlineData("normalizer", """{"type": "NFC"}""", "normalizer NFC")]
-    [InlineData("pre_tokenizer", """{"type": "ByteLevel", "add_prefix_space": false}""", "pre_tokenizer ByteLevel")]
-    [InlineData("decoder", """{"type": "Metaspace"}""", "decoder Metaspace")]
+    [InlineData("normalizer", """{"type": "NFKC"}""", "normalizer NFKC")]
+    [InlineData("normalizer", """{"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}""", "normalizer Lowercase")]
+    [InlineData("pre_tokenizer", """{"type": "BertPreTokenizer"}""", "pre_tokenizer BertPreTokenizer")]
+    [InlineData("pre_tokenizer", """{"type": "Split", "pattern": {"Regex": "\\p{Han}+"}, "behavior": "Isolated", "invert": false}""", "\\p{Han}")]
+    [InlineData("decoder", """{"type": "WordPiece"}""", "decoder WordPiece")]
     [InlineData("post_processor", """{"type": "BertProcessing"}""", "post_processor BertProcessing")]
     [InlineData("model", """{"type": "Unigram", "vocab": []}""", "model Unigram")]
     public void A_component_that_is_not_known_is_refused_by_name(string part, string value, string message)

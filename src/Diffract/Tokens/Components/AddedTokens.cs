@@ -1,4 +1,4 @@
-namespace Diffract.Tokens;
+namespace Diffract.Tokens.Components;
 
 /// <summary>
 /// Finds added tokens in a text, leftmost and longest first, whatever their number: a trie over code points, walked from each position where some token can begin.
@@ -8,6 +8,7 @@ sealed class AddedTokens
     readonly Dictionary<long, int> _children = [];
     readonly List<AddedToken?> _ends = [null];
     readonly HashSet<int> _firsts = [];
+    readonly ulong[] _ascii = new ulong[2];
 
     public bool Any => _firsts.Count > 0;
 
@@ -19,6 +20,11 @@ sealed class AddedTokens
         }
 
         _firsts.Add(content[0]);
+        if (content[0] < 0x80)
+        {
+            _ascii[content[0] >> 6] |= 1UL << (content[0] & 63);
+        }
+
         int node = 0;
         foreach (int rune in content)
         {
@@ -37,7 +43,7 @@ sealed class AddedTokens
 
     /// <summary>
     /// Cuts text[start..end) into pieces: added tokens, and what lies between them (Token null). A token that takes the white space beside it (lstrip, rstrip) covers it;
-    /// one that must be a single word is passed over inside a word.
+    /// one that must be a single word is passed over inside a word. As in the reference, white space that one token took may still begin another, which then lies over it.
     /// </summary>
     public List<(int Start, int End, AddedToken? Token)> Cut(ReadOnlySpan<int> text, int start, int end)
     {
@@ -45,7 +51,7 @@ sealed class AddedTokens
         int from = start;
         for (int at = start; at < end;)
         {
-            (int stop, AddedToken? token) = _firsts.Contains(text[at]) ? Longest(text, at, end) : (at, null);
+            (int stop, AddedToken? token) = MayBegin(text[at]) ? Longest(text, at, end) : (at, null);
             if (token is null)
             {
                 at++;
@@ -54,17 +60,22 @@ sealed class AddedTokens
 
             int left = at, right = stop;
             at = stop;
-            if (token.SingleWord && ((left > start && IsWord(text[left - 1])) || (right < end && IsWord(text[right]))))
+            if (token.SingleWord && ((left > start && Characters.IsWord(text[left - 1])) || (right < end && Characters.IsWord(text[right]))))
             {
                 continue;
             }
 
-            while (token.LeftStrip && left > from && IsSpace(text[left - 1]))
+            if (token.LeftStrip)
             {
-                left--;
+                while (left > start && Characters.IsSpace(text[left - 1]))
+                {
+                    left--;
+                }
+
+                left = Math.Min(Math.Max(left, from), right);
             }
 
-            while (token.RightStrip && right < end && IsSpace(text[right]))
+            while (token.RightStrip && right < end && Characters.IsSpace(text[right]))
             {
                 right++;
             }
@@ -75,7 +86,7 @@ sealed class AddedTokens
             }
 
             pieces.Add((left, right, token));
-            from = at = right;
+            from = right;
         }
 
         if (from < end)
@@ -85,6 +96,8 @@ sealed class AddedTokens
 
         return pieces;
     }
+
+    bool MayBegin(int c) => c < 0x80 ? (_ascii[c >> 6] >> (c & 63) & 1) != 0 : _firsts.Contains(c);
 
     (int End, AddedToken? Token) Longest(ReadOnlySpan<int> text, int at, int end)
     {
@@ -102,16 +115,6 @@ sealed class AddedTokens
     }
 
     static long Edge(int node, int rune) => ((long)node << 21) | (uint)rune;
-
-    static bool IsSpace(int rune) => System.Text.Rune.IsWhiteSpace(new System.Text.Rune(rune));
-
-    static bool IsWord(int rune)
-    {
-        System.Text.Rune r = new(rune);
-        return System.Text.Rune.IsLetterOrDigit(r) || rune == '_'
-            || System.Text.Rune.GetUnicodeCategory(r) is System.Globalization.UnicodeCategory.NonSpacingMark or System.Globalization.UnicodeCategory.SpacingCombiningMark
-                or System.Globalization.UnicodeCategory.EnclosingMark or System.Globalization.UnicodeCategory.ConnectorPunctuation;
-    }
 }
 
 /// <summary>One entry of <c>added_tokens</c>.</summary>
