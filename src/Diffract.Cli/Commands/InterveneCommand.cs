@@ -33,6 +33,7 @@ static class InterveneCommand
             command.Options.Add(option);
         }
 
+        ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) => LooseIntervention.Run(
             backend,
             progress,
@@ -43,6 +44,7 @@ static class InterveneCommand
                 Crosscoder = Places.Dictionary(parse.GetValue(crosscoder)!, progress, stop),
                 Layer = parse.GetValue(layer),
                 Chats = parse.GetValue(chats)!,
+                ChatFormat = format.Of(parse),
                 Latents = [.. (parse.GetValue(latents) ?? []).Select(NameAndFile)],
                 Context = parse.GetValue(context),
                 SkipFirst = parse.GetValue(skipFirst),

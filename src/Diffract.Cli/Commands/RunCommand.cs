@@ -32,6 +32,7 @@ static class RunCommand
         {
             baseModel, chatModel, texts, chats, crosscoders, layer, tokens, hours, skipFirst, kind, preset, seed, output, fresh, unset, memory,
         };
+        ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
             PipelineSettings settings = new()
@@ -40,6 +41,7 @@ static class RunCommand
                 ChatModel = Places.Model(parse.GetValue(chatModel)!, progress, stop),
                 Texts = parse.GetValue(texts) ?? [],
                 Chats = parse.GetValue(chats) ?? [],
+                ChatFormat = format.Of(parse),
                 Crosscoders = [.. (parse.GetValue(crosscoders) ?? []).Select(c => Places.Dictionary(c, progress, stop))],
                 Layer = parse.GetValue(layer),
                 MaxTokens = parse.GetValue(tokens),

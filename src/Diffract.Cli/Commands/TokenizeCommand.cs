@@ -13,8 +13,8 @@ static class TokenizeCommand
             Turns documents and chats into the tokens of a run folder: ids, roles, labels, and the split into training, scaling and held-out documents.
 
             Loose files: diffract tokenize --model DIR --text F.jsonl --out O.jsonl
-              One output line for each input line (text or turns): ids, offsets (pairs, in code points), roles (bos 1, template 2, user 4, assistant 8, plain 16). DIR needs
-              tokenizer.json, and a chat template when a line has turns.
+              One output line for each input line (text or turns): ids, offsets (pairs, in code points), roles (bos 1, template 2, user 4, assistant 8, plain 16, system
+              32). DIR needs tokenizer.json, and a chat template when a line has turns and --chat-format is template.
             """);
         Argument<string?> run = new("run") { Description = "Run folder; made where it is missing.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> baseModel = new("--base") { Description = "Checkpoint folder of the base model, or its name on the hub." };
@@ -34,6 +34,7 @@ static class TokenizeCommand
             command.Options.Add(option);
         }
 
+        ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
             if (parse.GetValue(model) is not null || parse.GetValue(output) is not null)
@@ -43,7 +44,7 @@ static class TokenizeCommand
                     throw DiffractException.Argument("loose files take --model DIR --text F.jsonl --out O.jsonl, one file and no run folder; see `diffract tokenize --help`");
                 }
 
-                (int lines, long count) = TextEncoder.EncodeFile(Places.Tokenizer(parse.GetValue(model)!, progress, stop), file, parse.GetValue(output)!, stop);
+                (int lines, long count) = TextEncoder.EncodeFile(Places.Tokenizer(parse.GetValue(model)!, progress, stop), file, parse.GetValue(output)!, format.Of(parse), stop);
                 progress.Done("tokenize", $"{lines} lines, {count} tokens in {parse.GetValue(output)}");
                 return;
             }
@@ -59,6 +60,7 @@ static class TokenizeCommand
                 ChatModel = Places.Model(c, progress, stop),
                 Texts = parse.GetValue(text) ?? [],
                 Chats = parse.GetValue(chats) ?? [],
+                ChatFormat = format.Of(parse),
                 MaxTokens = parse.GetValue(tokens),
                 Context = parse.GetValue(context),
                 SkipFirst = parse.GetValue(skipFirst),

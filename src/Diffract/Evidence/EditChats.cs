@@ -40,12 +40,7 @@ public static class EditChats
             throw new DiffractException($"{item.File} line {item.Line} is a document; wanted a chat with turns, or ids and roles");
         }
 
-        if (ChatTemplate.Fault(item.Turns) is { } fault)
-        {
-            throw new DiffractException($"{item.File} line {item.Line} {fault}; mend or remove it");
-        }
-
-        EncodedText encoded = encoder.Encode(item, context);
+        EncodedText encoded = encoder.TryChat(item.Turns, out string? fault, context) ?? throw new DiffractException($"{item.File} line {item.Line} {fault}; mend or remove it");
         return (encoded.Ids, encoded.Roles);
     }
 

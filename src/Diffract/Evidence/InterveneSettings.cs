@@ -1,4 +1,5 @@
 using Diffract.Runs;
+using Diffract.Text;
 
 namespace Diffract.Evidence;
 
@@ -19,6 +20,9 @@ public sealed record InterveneSettings
 
     /// <summary>JSON lines with <c>turns</c>, or with <c>ids</c> and <c>roles</c>.</summary>
     public required string Chats { get; init; }
+
+    /// <summary>How turns are written.</summary>
+    public ChatFormat ChatFormat { get; init; } = ChatFormat.Own;
 
     /// <summary>For each latent set its name and a file with a JSON array of latent indices.</summary>
     public IReadOnlyList<(string Name, string File)> Latents { get; init; } = [];

@@ -23,7 +23,7 @@ public static class LooseIntervention
         IReadOnlyList<Edit> edits = [.. Edit.Baselines, .. settings.Latents.SelectMany((l, i) => Edit.OfSet(l.Name, i)), Edit.BaseModel];
         using Crosscoder crosscoder = CrosscoderFolder.Load(settings.Crosscoder, backend);
         RequireThreshold(crosscoder, settings.Crosscoder, settings.AllowUnsetThreshold, progress);
-        Lazy<TextEncoder> encoder = new(() => TextEncoder.Load(settings.ChatModel));
+        Lazy<TextEncoder> encoder = new(() => TextEncoder.Load(settings.ChatModel, settings.ChatFormat));
         int skipFirst = SkipFirst(settings, encoder, context, progress);
         List<EditChat> chats = [.. EditChats.Read(settings.Chats, () => encoder.Value, context, vocabulary).Select(c => c with { SkipFirst = skipFirst })];
         int maxTokens = Math.Max(SmallestBatch, chats.Max(c => c.Ids.Length));

@@ -25,6 +25,7 @@ public static class MainPath
             Texts = settings.Texts,
             Chats = settings.Chats,
             SkipFirst = settings.SkipFirst,
+            ChatFormat = settings.ChatFormat,
             Seed = settings.Seed,
         };
         // Before the plan is kept: a slip in the arguments must not bind the run folder.

@@ -1,4 +1,5 @@
 using Diffract.Crosscoders;
+using Diffract.Text;
 
 namespace Diffract.Pipeline;
 
@@ -19,6 +20,9 @@ public sealed record PipelineSettings
 
     /// <summary>So many positions at the beginning of each document are not stored, and no edit touches them; null: by family.</summary>
     public int? SkipFirst { get; init; }
+
+    /// <summary>How chats are written.</summary>
+    public ChatFormat ChatFormat { get; init; } = ChatFormat.Own;
 
     /// <summary>Folders of crosscoders to examine; when there is one, nothing is trained.</summary>
     public IReadOnlyList<string> Crosscoders { get; init; } = [];

@@ -127,7 +127,7 @@ sealed class RunReader : IDisposable
     List<ReportRole> Roles()
     {
         (TokenRole Role, string Name)[] roles =
-            [(TokenRole.Plain, "plain text"), (TokenRole.User, "user"), (TokenRole.Assistant, "assistant"), (TokenRole.Template, "template"), (TokenRole.Bos, "BOS")];
+            [(TokenRole.Plain, "plain text"), (TokenRole.User, "user"), (TokenRole.Assistant, "assistant"), (TokenRole.System, "system"), (TokenRole.Template, "template"), (TokenRole.Bos, "BOS")];
         long[] byFlags = new long[256];
         foreach (TokenDocument d in _tokens.Documents)
         {

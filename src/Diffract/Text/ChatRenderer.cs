@@ -9,7 +9,6 @@ namespace Diffract.Text;
 /// <summary>The loose form of <c>render</c>: chats through the template of a folder, as plain jinja2 renders it.</summary>
 public static class ChatRenderer
 {
-    static readonly string[] SpecialTokens = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
     static readonly JsonSerializerOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>
@@ -31,14 +30,12 @@ public static class ChatRenderer
             throw DiffractException.Argument($"{folder} does not exist; wanted a folder with chat_template.jinja or tokenizer_config.json");
         }
 
-        (string source, _, JsonElement config) = ChatTemplate.Source(folder);
+        TemplateFile file = TemplateFile.Read(folder);
+        string source = file.Needed(folder);
         Dictionary<string, object?> tokens = new() { ["add_generation_prompt"] = addGenerationPrompt };
-        foreach (string name in SpecialTokens)
+        foreach ((string name, string token) in file.Tokens)
         {
-            if (ChatTemplate.SpecialToken(config, name) is { } token)
-            {
-                tokens[name] = token;
-            }
+            tokens[name] = token;
         }
 
         JinjaTemplate? template = null;

@@ -1,215 +1,176 @@
-using System.Text;
-using System.Text.Json;
+using Diffract.Formats.Jinja;
 using Diffract.Runs;
 
 namespace Diffract.Text;
 
 /// <summary>
-/// A model's chat template. Known is the turn format of Gemma: <c>&lt;bos&gt;</c>, then a turn <c>&lt;start_of_turn&gt;role\ncontent&lt;end_of_turn&gt;\n</c> with the content trimmed and the assistant called
-/// <c>model</c>; roles alternate from the user on. It is chosen when the template's text is, white space aside, one of the two texts that are known to mean it; another template is refused.
+/// How a model's chats are written: its own Jinja template, or another <see cref="ChatFormat"/>. A rendering comes with what each stretch of it is, found by rendering: the template is run once on the chat
+/// and once on a chat of the same shape whose texts are marks; what stands around the marks is the template's, and the two must agree character by character. Safe to use from many threads.
 /// </summary>
 public sealed class ChatTemplate
 {
-    // The published template of Gemma 2, and the same without its message about system turns (which the check of the roles refuses as well). White space is taken out of both sides before they are compared.
-    const string Body =
-        "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
-        + "{% if message['role'] == 'assistant' %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}"
-        + "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}";
+    readonly JinjaTemplate _template;
+    readonly Dictionary<string, object?> _variables;
+    readonly DateTime _now;
+    readonly ChatSkeletons _skeletons;
+    readonly ChatHead _head;
 
-    const string System = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}";
+    ChatTemplate(string text, string source, string advice, TemplateFile file, IEnumerable<string> added, ChatFormat format)
+    {
+        _now = format.Date.ToDateTime(TimeOnly.MinValue);
+        _variables = file.Tokens.ToDictionary(t => t.Key, t => (object?)t.Value);
+        foreach ((string name, string word) in format.Words)
+        {
+            _variables[name] = word;
+        }
 
-    static readonly HashSet<string> Known =
-    [
-        Squeeze("{{ bos_token }}" + Body),
-        Squeeze("{{ bos_token }}" + System + Body.Replace("if message['role'] == 'assistant'", "if (message['role'] == 'assistant')", StringComparison.Ordinal)),
-    ];
+        // What transformers passes whether or not it was given.
+        _variables["tools"] = null;
+        _variables["documents"] = null;
+        try
+        {
+            _template = JinjaTemplate.Parse(text);
+        }
+        catch (JinjaException e)
+        {
+            throw new DiffractException($"{source} is not a chat template that can be read: {Says(e)}; {advice}", inner: e);
+        }
 
-    readonly string _bos;
+        TemplateUnits units = new(file.Tokens.Values.Concat(added).Concat(format.Words.Values).Distinct());
+        _skeletons = new ChatSkeletons(WrittenShape, units);
+        TakesSpecialTokens = format.Name == ChatFormat.Plain.Name;
+        _head = Head(units, TakesSpecialTokens ? "" : file.Tokens.GetValueOrDefault("bos_token", ""));
+        if (_skeletons.Of("ua", false) is (null, { } reason) && _skeletons.Of("sua", false).Skeleton is null)
+        {
+            throw new DiffractException($"{source} cannot be used: a chat of one question and one answer {reason}; {advice}");
+        }
+    }
 
-    ChatTemplate(string bos) => _bos = bos;
-
-    /// <summary>
-    /// The template of a checkpoint: <c>chat_template.jinja</c>, else <c>chat_template</c> of <c>tokenizer_config.json</c> (a string, or a list of named ones of which "default" is taken).
-    /// </summary>
+    /// <summary>The template of a checkpoint: <c>chat_template.jinja</c>, else <c>chat_template</c> of <c>tokenizer_config.json</c> (a string, or a list of named ones of which "default" is taken).</summary>
     /// <param name="folder">Checkpoint folder.</param>
     /// <param name="bosToken">Text of the BOS token where <c>tokenizer_config.json</c> names none.</param>
-    public static ChatTemplate Load(string folder, string? bosToken = null)
+    /// <param name="format">How to write chats; null: as the checkpoint's template does.</param>
+    /// <exception cref="DiffractException">There is no template, it is none, or a simple chat cannot be rendered or told apart.</exception>
+    public static ChatTemplate Load(string folder, string? bosToken = null, ChatFormat? format = null)
     {
-        (string text, string source, JsonElement config) = Source(folder);
-        if (!Known.Contains(Squeeze(text)))
+        format ??= ChatFormat.Own;
+        TemplateFile file = format.Source is null ? TemplateFile.ReadAsTransformers(folder) : TemplateFile.ReadAsTransformers(folder) with { Text = format.Source, Source = $"the chat format {format.Name}" };
+        if (bosToken is not null && !file.Tokens.ContainsKey("bos_token"))
         {
-            throw new DiffractException(
-                $"{source} is a chat template that is not known, it begins {Beginning(text)}; known is the turn format of Gemma 2 (there is no template interpreter); use a Gemma 2 chat model, or give text alone");
+            file = file with { Tokens = new Dictionary<string, string>(file.Tokens) { ["bos_token"] = bosToken } };
         }
 
-        return new ChatTemplate(SpecialToken(config, "bos_token") ?? bosToken ?? "");
+        return new ChatTemplate(file.Needed(folder), file.Source, "use --chat-format plain, give text alone, or mend the template", file, TemplateFile.AddedTokens(folder), format);
     }
 
-    /// <summary>The template's text as it stands, the file that holds it, and <c>tokenizer_config.json</c> where there is one.</summary>
-    internal static (string Text, string Source, JsonElement Config) Source(string folder)
-    {
-        string file = Path.Combine(folder, "chat_template.jinja"), configFile = Path.Combine(folder, "tokenizer_config.json");
-        JsonElement config = File.Exists(configFile) ? ReadConfig(configFile) : default;
-        string source = File.Exists(file) ? file : configFile;
-        string? text = File.Exists(file) ? File.ReadAllText(file) : FromConfig(config, configFile);
-        return (text ?? throw new DiffractException($"{folder} has no chat template, but chats are to be read; wanted chat_template.jinja or chat_template in tokenizer_config.json; give text alone, or a chat model with a template"), source, config);
-    }
+    /// <summary>The file that holds a checkpoint's template, or null where it has none.</summary>
+    public static string? FileOf(string folder) => TemplateFile.Read(folder) is { Text: not null } file ? file.Source : null;
 
-    /// <summary>Why these turns cannot be rendered, or null when they can: roles user and assistant must alternate, the user first.</summary>
-    public static string? Fault(IReadOnlyList<Turn> turns)
+    /// <summary>Whether the tokenizer puts its special tokens around the text, as it does for documents; a template writes them itself.</summary>
+    public bool TakesSpecialTokens { get; }
+
+    /// <summary>The chat as text with its spans.</summary>
+    /// <exception cref="DiffractException">It cannot be rendered.</exception>
+    public RenderedChat Render(IReadOnlyList<Turn> turns, bool addGenerationPrompt = false)
+        => TryRender(turns, out string? fault, addGenerationPrompt) ?? throw new DiffractException($"the chat {fault}");
+
+    /// <summary>The chat as text with its spans, or null where the template refuses it or where it cannot be told what each part is.</summary>
+    /// <param name="turns">Roles user, assistant and system; what order they may have is the template's business.</param>
+    /// <param name="fault">Why it is null, in words that follow "the chat".</param>
+    /// <param name="addGenerationPrompt">Ask for the beginning of an answer at the end.</param>
+    public RenderedChat? TryRender(IReadOnlyList<Turn> turns, out string? fault, bool addGenerationPrompt = false)
     {
-        if (turns.Count == 0)
+        fault = Fault(turns);
+        if (fault is not null)
         {
-            return "has no turns";
+            return null;
         }
 
-        for (int i = 0; i < turns.Count; i++)
+        (JinjaOutput? made, fault) = Written(ChatMessages.Of(turns), addGenerationPrompt);
+        if (made is null)
         {
-            string wanted = i % 2 == 0 ? "user" : "assistant";
-            if (turns[i].Role != wanted)
+            return null;
+        }
+
+        foreach (string shape in Shapes(turns))
+        {
+            (ChatSkeleton? skeleton, string? reason) = _skeletons.Of(shape, addGenerationPrompt);
+            if (skeleton?.Locate(made.Text, turns) is { } places)
             {
-                return turns[i].Role == "system" ? $"has a system turn ({i}), which its template has none for" : $"has the role {turns[i].Role} in turn {i}, wanted {wanted}: roles must alternate";
+                fault = null;
+                return new RenderedChat(made.Text, new ChatSpans(skeleton, places, _head, made).Make());
             }
+
+            fault = reason ?? "cannot be masked: its template rewrites the text of some turn, so that it is not told where that stands";
         }
 
         return null;
     }
 
-    /// <summary>The chat as text with its spans; throws when <see cref="Fault"/> finds one.</summary>
-    public RenderedChat Render(IReadOnlyList<Turn> turns, bool addGenerationPrompt = false)
+    static string? Fault(IReadOnlyList<Turn> turns)
     {
-        if (Fault(turns) is { } fault)
-        {
-            throw new DiffractException($"the chat {fault}");
-        }
-
-        StringBuilder text = new();
-        List<TextSpan> spans = [];
-        int at = 0;
-        Append(_bos);
         for (int i = 0; i < turns.Count; i++)
         {
-            bool answer = turns[i].Role == "assistant";
-            int header = at;
-            Append("<start_of_turn>" + (answer ? "model" : turns[i].Role) + "\n");
-            spans.Add(new TextSpan(header, at, SpanPart.Template, i));
-            int content = at;
-            Append(Trim(turns[i].Content));
-            int end = at;
-            Append("<end_of_turn>");
-            spans.Add(new TextSpan(content, answer ? at : end, answer ? SpanPart.Assistant : SpanPart.User, i));
-            Append("\n");
-            spans.Add(new TextSpan(end, at, SpanPart.Template, i));
-        }
-
-        if (addGenerationPrompt)
-        {
-            int header = at;
-            Append("<start_of_turn>model\n");
-            spans.Add(new TextSpan(header, at, SpanPart.Template, turns.Count));
-        }
-
-        return new RenderedChat(text.ToString(), spans);
-
-        void Append(string piece)
-        {
-            text.Append(piece);
-            at += CodePoints(piece);
-        }
-    }
-
-    /// <summary>Python's <c>strip()</c>: Unicode white space and the separators U+001C to U+001F.</summary>
-    static string Trim(string content)
-    {
-        int start = 0, end = content.Length;
-        while (start < end && IsSpace(content[start]))
-        {
-            start++;
-        }
-
-        while (end > start && IsSpace(content[end - 1]))
-        {
-            end--;
-        }
-
-        return content[start..end];
-    }
-
-    static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\u001c' and <= '\u001f';
-
-    // A lone surrogate counts as one code point, as EnumerateRunes reads it.
-    static int CodePoints(string text)
-    {
-        int count = text.Length;
-        for (int i = 1; i < text.Length; i++)
-        {
-            if (char.IsSurrogatePair(text[i - 1], text[i]))
+            if (turns[i].Role is not ("user" or "assistant" or "system"))
             {
-                count--;
+                return $"has the role {turns[i].Role} in turn {i}, wanted user, assistant or system";
             }
         }
 
-        return count;
+        return turns.Count == 0 ? "has no turns" : turns.Count > ChatMessages.MostTurns ? $"has {turns.Count} turns, wanted at most {ChatMessages.MostTurns}" : null;
     }
 
-    static JsonElement ReadConfig(string file)
+    /// <summary>The shapes under which a chat may be found again: with answers as they are, then with reasoning that stands inside them taken apart.</summary>
+    static IEnumerable<string> Shapes(IReadOnlyList<Turn> turns)
     {
+        yield return Shape(apart: false);
+        if (turns.Any(t => t.Role == "assistant" && t.Reasoning is null && ReasoningText.Has(t.Content)))
+        {
+            yield return Shape(apart: true);
+        }
+
+        string Shape(bool apart) => string.Create(turns.Count, (turns, apart), static (shape, from) =>
+        {
+            for (int i = 0; i < shape.Length; i++)
+            {
+                Turn turn = from.turns[i];
+                shape[i] = turn.Role == "user" ? 'u' : turn.Role == "system" ? 's' : turn.Reasoning is not null ? 'f' : from.apart && ReasoningText.Has(turn.Content) ? 'r' : 'a';
+            }
+        });
+    }
+
+    (string? Text, string? Reason) WrittenShape(string shape, bool prompt)
+    {
+        (JinjaOutput? made, string? fault) = Written(ChatMessages.OfShape(shape), prompt);
+        return (made?.Text, fault);
+    }
+
+    (JinjaOutput? Made, string? Fault) Written(PyList messages, bool prompt)
+    {
+        Dictionary<string, object?> variables = new(_variables) { ["messages"] = messages, ["add_generation_prompt"] = prompt };
         try
         {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllText(file));
-            return document.RootElement.ValueKind == JsonValueKind.Object ? document.RootElement.Clone() : throw new DiffractException($"{file} is not a JSON object; fetch it again");
+            return (_template.Render(variables, _now), null);
         }
-        catch (JsonException e)
+        catch (JinjaException e)
         {
-            throw new DiffractException($"{file} is not JSON ({e.Message}); fetch it again", inner: e);
+            return (null, $"cannot be rendered: its template says {Says(e)}");
         }
     }
 
-    static string? FromConfig(JsonElement config, string file)
+    ChatHead Head(TemplateUnits units, string bos)
     {
-        if (config.ValueKind != JsonValueKind.Object || !config.TryGetProperty("chat_template", out JsonElement template))
-        {
-            return null;
-        }
-
-        if (template.ValueKind == JsonValueKind.String)
-        {
-            return template.GetString();
-        }
-
-        if (template.ValueKind != JsonValueKind.Array)
-        {
-            return null;
-        }
-
-        List<string> names = [];
-        foreach (JsonElement named in template.EnumerateArray())
-        {
-            string name = Text(named, "name") ?? "";
-            names.Add(name);
-            if (name == "default" && Text(named, "template") is { } text)
-            {
-                return text;
-            }
-        }
-
-        throw new DiffractException($"{file} lists the chat templates {string.Join(", ", names)}, wanted one named default; put the right one into chat_template.jinja");
+        (ChatSkeleton? four, _) = _skeletons.Of("uaua", false);
+        bool plain = four is not null && four.Slots.Select(s => s.Turn).SequenceEqual([0, 1, 2, 3]);
+        return plain
+            ? new ChatHead(units, bos, four!.Pieces[2][four.Tails[1]..], four.Pieces[1][..four.Tails[0]])
+            : new ChatHead(units, bos, null, "");
     }
 
-    internal static string? SpecialToken(JsonElement config, string name)
-        => config.ValueKind != JsonValueKind.Object || !config.TryGetProperty(name, out JsonElement token) ? null
-            : token.ValueKind == JsonValueKind.String ? token.GetString()
-            : Text(token, "content");
-
-    static string? Text(JsonElement element, string property)
-        => element.ValueKind == JsonValueKind.Object && element.TryGetProperty(property, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
-
-    // "\n" written out inside a template's string counts as white space as well.
-    static string Squeeze(string text) => string.Concat(text.Replace("\\n", "\n", StringComparison.Ordinal).Where(c => !char.IsWhiteSpace(c)));
-
-    static string Beginning(string text)
+    /// <summary>What a template raised is its own sentence; what went wrong inside it has a kind.</summary>
+    static string Says(JinjaException e)
     {
-        string line = string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
-        return '"' + (line.Length <= 60 ? line : line[..60] + "…") + '"';
+        string text = string.Join(' ', (e.Kind == "TemplateError" ? e.Message : e.Text).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+        return '"' + (text.Length <= 200 ? text : text[..200] + "…") + '"';
     }
 }

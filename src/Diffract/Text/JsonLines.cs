@@ -118,8 +118,22 @@ public static class JsonLines
             turn.ValueKind == JsonValueKind.Object
             && turn.TryGetProperty("role", out JsonElement role) && role.ValueKind == JsonValueKind.String
             && turn.TryGetProperty("content", out JsonElement content) && content.ValueKind == JsonValueKind.String
-                ? new Turn(role.GetString()!, content.GetString()!)
+                ? new Turn(role.GetString()!, content.GetString()!) { Reasoning = Reasoning(turn) }
                 : throw Bad(file, line, $"has a malformed turn {i}", "wanted {\"role\": \"user\" or \"assistant\", \"content\": \"…\"}"))];
+    }
+
+    // The names that transformers takes for each other.
+    static string? Reasoning(JsonElement turn)
+    {
+        foreach (string name in (string[])["reasoning_content", "thinking", "reasoning"])
+        {
+            if (turn.TryGetProperty(name, out JsonElement text) && text.ValueKind == JsonValueKind.String)
+            {
+                return text.GetString();
+            }
+        }
+
+        return null;
     }
 
     static string[] Labels(JsonElement item, string file, int line)

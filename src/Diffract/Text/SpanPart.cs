@@ -11,4 +11,10 @@ public enum SpanPart : byte
 
     /// <summary>What the assistant said, with the mark that ends its turn: what a model generates.</summary>
     Assistant,
+
+    /// <summary>A system turn's text, or the system text that the template puts there by itself.</summary>
+    System,
+
+    /// <summary>The beginning-of-sequence token that begins the text.</summary>
+    Bos,
 }

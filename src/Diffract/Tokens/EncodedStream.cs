@@ -52,45 +52,42 @@ sealed class EncodedStream(IReadOnlyList<string> files, PairEncoder encoder, int
         List<TextItem> items = [];
         while (items.Count < Chunk && !(_ended = !_items.MoveNext()))
         {
-            TextItem item = _items.Current;
-            Seen++;
-            if (Fault(item) is not { } fault)
-            {
-                items.Add(item);
-                continue;
-            }
-
-            Skipped++;
-            if (Skips.Count < ListedSkips)
-            {
-                Skips.Add((JsonNode)new JsonObject { ["id"] = item.Id, ["file"] = item.File, ["line"] = item.Line, ["why"] = fault });
-            }
+            items.Add(_items.Current);
         }
 
-        PairText[] texts = new PairText[items.Count];
+        (PairText? Text, string? Fault)[] made = new (PairText?, string?)[items.Count];
         try
         {
-            Parallel.For(0, items.Count, new ParallelOptions { CancellationToken = stop, MaxDegreeOfParallelism = Environment.ProcessorCount }, i => texts[i] = encoder.Encode(items[i], context));
+            Parallel.For(0, items.Count, new ParallelOptions { CancellationToken = stop, MaxDegreeOfParallelism = Environment.ProcessorCount }, i => made[i] = Encode(items[i]));
         }
-        catch (AggregateException e) when (e.InnerExceptions[0] is Runs.DiffractException inner)
+        catch (AggregateException e) when (e.InnerExceptions.OfType<Runs.DiffractException>().FirstOrDefault() is { } inner)
         {
             throw inner;
         }
 
-        for (int i = 0; i < texts.Length; i++)
+        for (int i = 0; i < made.Length; i++)
         {
-            if (texts[i].Rows > 0)
+            Seen++;
+            if (made[i].Text is not { } text)
             {
-                _ready.Enqueue((items[i], texts[i]));
+                Skipped++;
+                if (Skips.Count < ListedSkips)
+                {
+                    Skips.Add((JsonNode)new JsonObject { ["id"] = items[i].Id, ["file"] = items[i].File, ["line"] = items[i].Line, ["why"] = made[i].Fault });
+                }
             }
-            else if (texts[i].Text.Ids.Length > 0)
+            else if (text.Rows > 0)
+            {
+                _ready.Enqueue((items[i], text));
+            }
+            else if (text.Text.Ids.Length > 0)
             {
                 WithoutRows++;
             }
         }
     }
 
-    string? Fault(TextItem item)
+    (PairText? Text, string? Fault) Encode(TextItem item)
     {
         if (item.Turns is null != (Source == TextSource.Document))
         {
@@ -99,7 +96,12 @@ sealed class EncodedStream(IReadOnlyList<string> files, PairEncoder encoder, int
                 : $"{item.File} line {item.Line} has turns, wanted text; give chats with --chats");
         }
 
-        return item.Turns is null ? null
-            : ChatTemplate.Fault(item.Turns) ?? (item.Turns.Count % 2 == 0 ? null : "ends with the user's turn, wanted an answer");
+        if (item.Turns is [.., { Role: not "assistant" }])
+        {
+            return (null, $"ends with the {item.Turns[^1].Role}'s turn, wanted an answer");
+        }
+
+        PairText? text = encoder.Encode(item, context, out string? fault);
+        return (text, fault);
     }
 }

@@ -17,10 +17,20 @@ public sealed class TextEncoder(Tokenizer tokenizer, Func<ChatTemplate> template
     readonly Lazy<ChatTemplate> _template = new(template);
 
     /// <summary>The encoder of a checkpoint folder.</summary>
-    public static TextEncoder Load(string modelFolder)
+    /// <param name="modelFolder">Holds <c>tokenizer.json</c>, and a chat template where chats are to be written by it.</param>
+    /// <param name="format">How chats are written; null: by the checkpoint's own template.</param>
+    public static TextEncoder Load(string modelFolder, ChatFormat? format = null)
     {
         Tokenizer tokenizer = Tokenizer.Load(modelFolder);
-        return new TextEncoder(tokenizer, () => ChatTemplate.Load(modelFolder, tokenizer.BosId is { } bos ? tokenizer.TokenText(bos) : null));
+        return new TextEncoder(tokenizer, () =>
+        {
+            if (format is not null)
+            {
+                CustomFormat.CheckWords(tokenizer, format);
+            }
+
+            return ChatTemplate.Load(modelFolder, tokenizer.BosId is { } bos ? tokenizer.TokenText(bos) : null, format);
+        });
     }
 
     public Tokenizer Tokenizer => tokenizer;
@@ -45,59 +55,33 @@ public sealed class TextEncoder(Tokenizer tokenizer, Func<ChatTemplate> template
         return new EncodedText(ids, offsets, roles, new byte[ids.Length], turns);
     }
 
-    public EncodedText Chat(IReadOnlyList<Turn> chat, int context = int.MaxValue)
+    /// <summary>Encodes a chat, cut after <paramref name="context"/> tokens.</summary>
+    /// <exception cref="DiffractException">The template cannot render it, or not so that it is known what each part is.</exception>
+    public EncodedText Chat(IReadOnlyList<Turn> chat, int context = int.MaxValue) => TryChat(chat, out string? fault, context) ?? throw new DiffractException($"the chat {fault}");
+
+    /// <summary>Encodes a chat, or says in <paramref name="fault"/> why it cannot be, in words that follow "the chat".</summary>
+    public EncodedText? TryChat(IReadOnlyList<Turn> chat, out string? fault, int context = int.MaxValue)
     {
-        RenderedChat rendered = Template.Render(chat);
-        (int[] ids, (int Start, int End)[] offsets) = Cut(tokenizer.Encode(rendered.Text, addSpecialTokens: false), context);
-        byte[] roles = new byte[ids.Length], turns = new byte[ids.Length], blocks = new byte[ids.Length];
-        Array.Fill(turns, NoTurn);
-        int at = 0;
-        foreach (TextSpan span in rendered.Spans)
+        if (Template.TryRender(chat, out fault) is not { } rendered)
         {
-            at = Mark(span, offsets, roles, turns, at);
+            return null;
         }
 
-        if (ids.Length > 0 && ids[0] == tokenizer.BosId && roles[0] == 0)
+        (int[] ids, (int Start, int End)[] offsets) = Cut(tokenizer.Encode(rendered.Text, Template.TakesSpecialTokens), context);
+        ChatMarks marks = new(rendered, offsets);
+        if (ids.Length > 0 && ids[0] == tokenizer.BosId && marks.Roles[0] == 0)
         {
-            roles[0] = (byte)TokenRole.Bos;
+            marks.Roles[0] = (byte)TokenRole.Bos;
         }
 
+        byte[] blocks = new byte[ids.Length];
         for (int i = 0; i < ids.Length; i++)
         {
-            bool inside = (roles[i] & (byte)TokenRole.Template) != 0;
+            bool inside = (marks.Roles[i] & (byte)TokenRole.Template) != 0;
             blocks[i] = inside ? (byte)Math.Min(255, 1 + (i > 0 ? blocks[i - 1] : 0)) : (byte)0;
         }
 
-        return new EncodedText(ids, offsets, roles, blocks, turns);
-    }
-
-    /// <summary>Marks a span's tokens and returns where the next span can begin to look; spans come in the order of their starts.</summary>
-    static int Mark(TextSpan span, (int Start, int End)[] offsets, byte[] roles, byte[] turns, int from)
-    {
-        if (span.End == span.Start)
-        {
-            return from;
-        }
-
-        byte role = (byte)(span.Part switch
-        {
-            SpanPart.Template => TokenRole.Template,
-            SpanPart.User => TokenRole.User,
-            _ => TokenRole.Assistant,
-        });
-        int first = from;
-        while (first < offsets.Length && offsets[first].End <= span.Start)
-        {
-            first++;
-        }
-
-        for (int i = first; i < offsets.Length && offsets[i].Start < span.End; i++)
-        {
-            roles[i] |= role;
-            turns[i] = turns[i] == NoTurn ? (byte)Math.Min(span.Turn, NoTurn - 1) : turns[i];
-        }
-
-        return first;
+        return new EncodedText(ids, offsets, marks.Roles, blocks, marks.Turns);
     }
 
     static (int[] Ids, (int Start, int End)[] Offsets) Cut(Encoding encoding, int context)
@@ -107,12 +91,14 @@ public sealed class TextEncoder(Tokenizer tokenizer, Func<ChatTemplate> template
     /// <param name="modelFolder">Holds <c>tokenizer.json</c>, and a chat template when a line has turns.</param>
     /// <param name="file">JSON lines with text or turns.</param>
     /// <param name="output">File to write.</param>
+    /// <param name="format">How chats are written; null: by the checkpoint's own template.</param>
     /// <param name="stop">Stops between lines; nothing is left then.</param>
     /// <returns>Lines and tokens written.</returns>
-    public static (int Lines, long Tokens) EncodeFile(string modelFolder, string file, string output, CancellationToken stop = default)
+    public static (int Lines, long Tokens) EncodeFile(string modelFolder, string file, string output, ChatFormat? format = null, CancellationToken stop = default)
     {
-        TextEncoder encoder = Load(modelFolder);
+        TextEncoder encoder = Load(modelFolder, format);
         IEnumerable<TextItem> items = JsonLines.Read(file);
+        CustomFormat.Check(encoder, modelFolder, format, items);
         (int lines, long tokens) = (0, 0);
         AtomicFile.Write(output, stream =>
         {
@@ -120,12 +106,8 @@ public sealed class TextEncoder(Tokenizer tokenizer, Func<ChatTemplate> template
             foreach (TextItem item in items)
             {
                 stop.ThrowIfCancellationRequested();
-                if (item.Turns is not null && ChatTemplate.Fault(item.Turns) is { } fault)
-                {
-                    throw new DiffractException($"{file} line {item.Line} {fault}");
-                }
-
-                EncodedText encoded = encoder.Encode(item);
+                string? fault = null;
+                EncodedText encoded = (item.Turns is null ? encoder.Document(item.Text!) : encoder.TryChat(item.Turns, out fault)) ?? throw new DiffractException($"{file} line {item.Line} {fault}");
                 writer.Write("{\"ids\": [");
                 writer.Write(string.Join(", ", encoded.Ids));
                 writer.Write("], \"offsets\": [");

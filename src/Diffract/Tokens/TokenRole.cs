@@ -20,4 +20,7 @@ public enum TokenRole : byte
 
     /// <summary>Text of a document.</summary>
     Plain = 16,
+
+    /// <summary>Text of a system turn, or the system text that a chat template puts there by itself.</summary>
+    System = 32,
 }

@@ -1,3 +1,5 @@
+using Diffract.Text;
+
 namespace Diffract.Tokens;
 
 /// <summary>What the tokenize stage is asked for.</summary>
@@ -14,6 +16,9 @@ public sealed record TokenizeSettings
 
     /// <summary>Files of chats.</summary>
     public IReadOnlyList<string> Chats { get; init; } = [];
+
+    /// <summary>How chats are written.</summary>
+    public ChatFormat ChatFormat { get; init; } = ChatFormat.Own;
 
     /// <summary>At most so many tokens of all splits; null: all that the files give.</summary>
     public long? MaxTokens { get; init; }

@@ -25,7 +25,7 @@ public static class TokenizeStage
         string baseModel = Path.GetFullPath(settings.BaseModel), chatModel = Path.GetFullPath(settings.ChatModel), folder = context.Run.Tokens;
         PairShape shape = PairShape.Of(baseModel, chatModel);
         int length = Check(settings, shape);
-        TextEncoder encoder = TextEncoder.Load(chatModel);
+        TextEncoder encoder = TextEncoder.Load(chatModel, settings.ChatFormat);
         int skipFirst = settings.SkipFirst ?? PairFamily.SkipFirst(chatModel, () => encoder.Tokenizer);
         StageManifest plan = new() { Stage = "tokenize", Settings = Describe(settings, baseModel, chatModel, length, skipFirst) };
         if (context.AlreadyDone(folder, plan))
@@ -57,6 +57,7 @@ public static class TokenizeStage
     {
         System.Diagnostics.Stopwatch clock = System.Diagnostics.Stopwatch.StartNew();
         CompareTokenizers(settings, (string)plan.Settings["base"]!["folder"]!, encoder);
+        CustomFormat.Check(encoder, (string)plan.Settings["chat"]!["folder"]!, settings.ChatFormat, settings.Chats.SelectMany(JsonLines.Read));
         PairEncoder pair = new(encoder, skipFirst);
         EncodedStream? documents = settings.Texts.Count == 0 ? null : new EncodedStream(settings.Texts, pair, length, context.Stop);
         EncodedStream? chats = settings.Chats.Count == 0 ? null : new EncodedStream(settings.Chats, pair, length, context.Stop) { Source = TextSource.Chat };
@@ -114,6 +115,7 @@ public static class TokenizeStage
             ["chat"] = new JsonObject { ["folder"] = chatModel, ["checkpoint"] = CheckpointSeal.Of(chatModel), ["tokenizer"] = AtomicFile.Seal(Path.Combine(chatModel, "tokenizer.json")).Xxh128 },
             ["text"] = Files(settings.Texts),
             ["chats"] = Files(settings.Chats),
+            ["chatFormat"] = Format(),
             ["maxTokens"] = settings.MaxTokens,
             ["context"] = length,
             ["seed"] = settings.Seed,
@@ -127,6 +129,14 @@ public static class TokenizeStage
         }
 
         return description;
+
+        // The template may be changed without the tokenizer.
+        JsonObject Format()
+        {
+            JsonObject format = settings.ChatFormat.Describe();
+            format["template"] = settings.ChatFormat.Name == ChatFormat.Own.Name && ChatTemplate.FileOf(chatModel) is { } file ? AtomicFile.Seal(file).Xxh128 : null;
+            return format;
+        }
 
         static JsonArray Files(IReadOnlyList<string> files) => new([.. files.Select(f =>
         {
@@ -142,7 +152,7 @@ public static class TokenizeStage
         TextEncoder baseEncoder = new(other, () => chat.Template);
         foreach (TextItem item in settings.Texts.SelectMany(JsonLines.Read).Take(ComparedTexts).Concat(settings.Chats.SelectMany(JsonLines.Read).Take(ComparedTexts)))
         {
-            if (item.Turns is not null && ChatTemplate.Fault(item.Turns) is not null)
+            if (item.Turns is not null && chat.TryChat(item.Turns, out _) is null)
             {
                 continue;
             }

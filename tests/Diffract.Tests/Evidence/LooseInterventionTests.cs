@@ -62,7 +62,7 @@ public sealed class LooseInterventionTests : IDisposable
 
     [Theory]
     [InlineData("""{"text": "a document"}""", "line 1 is a document; wanted a chat")]
-    [InlineData("""{"turns": [{"role": "assistant", "content": "a"}]}""", "line 1 has the role assistant in turn 0, wanted user")]
+    [InlineData("""{"turns": [{"role": "assistant", "content": "a"}]}""", "line 1 cannot be rendered: its template says \"Conversation roles must alternate")]
     [InlineData("""{"ids": [2, 5]}""", "line 1 has ids but no roles")]
     [InlineData("""{"ids": [2, 5], "roles": [1]}""", "line 1 has 2 ids and 1 roles")]
     [InlineData("""{"ids": [2, 5000], "roles": [1, 4]}""", "line 1 has the id 5000; the models know ids 0 to 4095")]

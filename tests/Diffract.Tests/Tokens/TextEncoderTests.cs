@@ -93,7 +93,74 @@ public sealed class TextEncoderTests
         using TemporaryFolder folder = new();
         string file = folder.File("c.jsonl", "{\"text\": \"a\"}\n{\"turns\": [{\"role\": \"system\", \"content\": \"a\"}]}");
         DiffractException e = Assert.Throws<DiffractException>(() => TextEncoder.EncodeFile(Model, file, Path.Combine(folder.Path, "out.jsonl")));
-        Assert.Contains("line 2 has a system turn", e.Message, StringComparison.Ordinal);
+        Assert.Contains("line 2 cannot be rendered: its template says \"Conversation roles must alternate", e.Message, StringComparison.Ordinal);
         Assert.False(File.Exists(Path.Combine(folder.Path, "out.jsonl")));
+    }
+
+    [Fact]
+    public void Plain_chats_begin_with_bos_and_give_a_shared_token_to_what_was_said()
+    {
+        TextEncoder encoder = TextEncoder.Load(Model, ChatFormat.Plain);
+        EncodedText text = encoder.Chat([new Turn("user", "What"), new Turn("assistant", "They eat")]);
+        string[] tokens = [.. text.Ids.Select(encoder.Tokenizer.TokenText)];
+        Assert.Equal("<bos>User:▁What\nAssistant:▁They▁eat\n", string.Concat(tokens));
+        Assert.Equal(1, text.Roles[0]);
+        Assert.Equal(["▁What", "▁They", "▁eat"], tokens.Where((_, i) => (text.Roles[i] & 12) != 0));
+        Assert.Equal(["▁What"], tokens.Where((_, i) => text.Roles[i] == 4));
+        Assert.Equal(tokens.Length - 4, text.Roles.Count(r => r == 2));
+        Assert.Equal(tokens.Length - 1, text.Turns.Count(t => t < 2));
+    }
+
+    [Fact]
+    public void A_custom_format_keeps_every_position()
+    {
+        Turn[] chat = [new("user", "What"), new("assistant", "They eat")];
+        TextEncoder encoder = TextEncoder.Load(Model, ChatFormat.Custom("<end_of_turn>", "<start_of_turn>", "What", "the"));
+        EncodedText text = encoder.Chat(chat);
+        Assert.Equal(
+            ["<bos>", "<end_of_turn>", "What", "\n", "What", "<start_of_turn>", "\n", "<end_of_turn>", "the", "\n", "They", "▁eat", "<start_of_turn>", "\n"],
+            text.Ids.Select(encoder.Tokenizer.TokenText));
+        Assert.Equal([1, 2, 2, 2, 4, 2, 2, 2, 2, 2, 8, 8, 10, 2], text.Roles);
+        Assert.Equal([0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 0, 0, 1, 2], text.BlockPositions);
+    }
+
+    [Fact]
+    public void A_custom_word_of_several_tokens_is_refused()
+    {
+        DiffractException e = Assert.Throws<DiffractException>(() => TextEncoder.Load(Model, ChatFormat.Custom(userWord: "What", assistantWord: "model")).Template);
+        Assert.Equal("--assistant-word \"model\" is 3 tokens of this tokenizer, wanted a word that is one token, so that every chat keeps its length", e.Message);
+    }
+
+    [Fact]
+    public void A_custom_word_that_merges_with_its_neighbour_is_found_on_the_sample()
+    {
+        using TemporaryFolder folder = new();
+        string file = folder.File("c.jsonl", "{\"turns\": [{\"role\": \"user\", \"content\": \"e\"}, {\"role\": \"assistant\", \"content\": \"a\"}]}");
+        string output = Path.Combine(folder.Path, "out.jsonl");
+
+        // "s" begins a turn and "t" is the user's name: together they are the token "st".
+        DiffractException e = Assert.Throws<DiffractException>(() => TextEncoder.EncodeFile(Model, file, output, format: ChatFormat.Custom("s", "<end_of_turn>", "t", "What")));
+        Assert.Contains("wanted five a turn", e.Message, StringComparison.Ordinal);
+        Assert.Equal(1, TextEncoder.EncodeFile(Model, file, output, format: ChatFormat.Custom("<start_of_turn>", "<end_of_turn>", "the", "What")).Lines);
+    }
+
+    [Fact]
+    public void Words_are_for_the_custom_format_alone()
+    {
+        Assert.Contains("--chat-format custom", Assert.Throws<DiffractException>(() => ChatFormat.Of("plain", null, "<", null, null, null)).Message, StringComparison.Ordinal);
+        Assert.Equal("x", ChatFormat.Of("custom", null, null, null, "x", null).Words["user_word"]);
+    }
+
+    [Fact]
+    public void A_system_turn_has_its_role()
+    {
+        using TemporaryFolder folder = new();
+        File.Copy(Path.Combine(Model, "tokenizer.json"), Path.Combine(folder.Path, "tokenizer.json"));
+        folder.File("chat_template.jinja", "{{ bos_token }}{% for m in messages %}{{ '<start_of_turn>' + m.role + '\n' + m.content + '<end_of_turn>\n' }}{% endfor %}");
+        TextEncoder encoder = TextEncoder.Load(folder.Path);
+        EncodedText text = encoder.Chat([new Turn("system", "What"), new Turn("user", "They eat"), new Turn("assistant", "the")]);
+        Assert.Equal(["What"], text.Ids.Where((_, i) => text.Roles[i] == 32).Select(encoder.Tokenizer.TokenText));
+        Assert.Equal(2, text.Turns.Max(t => t == 255 ? 0 : t));
+        Assert.Equal(1, text.Roles[0]);
     }
 }
