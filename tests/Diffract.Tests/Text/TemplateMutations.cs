@@ -16,11 +16,28 @@ sealed class TemplateMutations(IReadOnlyList<string> templates)
         "{{ " + new string('(', 2000), "{{ " + new string('[', 300), "{{ -" + new string('-', 3000), "{% if 1 %}", "{{ not not not x }}", "{{ x.a.b.c }}", "~ 'a' ~", "<", "==",
     ];
 
+    static readonly string[] Edges =
+    [
+        "''", "'a'", "' b C '", "'\u0130\u00df'", "'\ud83d\ude42'", "x", "x.y", "none", "true", "0", "-1", "3", "10**30", "1.5", "1e308", "[]", "[()]", "[[], 1]", "()", "(1, 'a')", "{}", "{'a': none}", "messages", "messages[0]",
+        "range(3)", "namespace(a=1)", "loop", "'%s %d %('", "'{} {a.b} {0[x]'", "raise_exception", "joiner", "cycler", "lipsum", "'2026'", "dict",
+    ];
+
+    readonly string[] _calls =
+    [
+        .. templates.SelectMany(t => Regex.Matches(t, @"\|\s*\w+|\.\w+(?=\()|\bis\s+(not\s+)?\w+|\b\w+(?=\()").Select(m => m.Value)).Distinct().Order(StringComparer.Ordinal),
+    ];
+
     readonly string[][] _templates = [.. templates.Select(t => Regex.Matches(t, @"[{][%{#][-+]?|[-+]?[%}#][}]|\w+|\s+|.", RegexOptions.Singleline).Select(m => m.Value).ToArray())];
 
-    /// <summary>A damaged template: by tokens, or, one time in four, by bytes.</summary>
+    /// <summary>A damaged template: by tokens, or, one time in four, by bytes; or, one time in five, a call of something that the templates call, with values at the edge.</summary>
     public string Damage(Mutations mutations)
     {
+        if (mutations.Next(5) == 0)
+        {
+            string call = _calls[mutations.Next(_calls.Length)], given = string.Join(", ", Enumerable.Range(0, mutations.Next(4)).Select(_ => Edge(mutations)));
+            return $"{{{{ {(call[0] is '|' or '.' || call.StartsWith("is", StringComparison.Ordinal) ? Edge(mutations) : "")} {call}({given}){(mutations.Next(2) == 0 ? "|list" : "")} }}}}";
+        }
+
         List<string> tokens = [.. _templates[mutations.Next(_templates.Length)]];
         if (mutations.Next(4) == 0)
         {
@@ -64,4 +81,6 @@ sealed class TemplateMutations(IReadOnlyList<string> templates)
 
         return string.Concat(tokens);
     }
+
+    static string Edge(Mutations mutations) => Edges[mutations.Next(Edges.Length)];
 }

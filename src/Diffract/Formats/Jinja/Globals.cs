@@ -55,7 +55,12 @@ static class Globals
             foreach (object? item in Values.ToList(a.Positional[0], r))
             {
                 List<object?> pair = Values.CanIterate(item) ? Values.ToList(item, r) : throw JinjaException.Type("cannot convert dictionary update sequence element #0 to a sequence");
-                made.Set(pair[0], pair.Count == 2 ? pair[1] : throw JinjaException.Value($"dictionary update sequence element #0 has length {pair.Count}; 2 is required"), r);
+                if (pair.Count != 2)
+                {
+                    throw JinjaException.Value($"dictionary update sequence element #0 has length {pair.Count}; 2 is required");
+                }
+
+                made.Set(pair[0], pair[1], r);
             }
         }
 

@@ -83,7 +83,7 @@ static class Strings
     public static string Capitalize(string text)
     {
         int first = CodePoints.Offset(text, 1);
-        return TitleOf(text[..first]) is var title && first > 0 ? title + Lower(text[first..]) : text;
+        return first > 0 ? TitleOf(text[..first]) + Lower(text[first..]) : text;
     }
 
     public static string Title(string text)

@@ -56,6 +56,13 @@ public sealed class JinjaSandboxTests
         => Assert.Equal("-a-b-|-a-bc|x", JinjaTemplate.Parse("{{ 'ab'.replace('', '-') }}|{{ 'abc'.replace('', '-', 2) }}|{{ ''.replace('', 'x') }}").Render(Nothing, Now).Text);
 
     [Fact]
+    public void An_empty_string_is_capitalised_and_an_empty_pair_makes_no_dictionary()
+    {
+        Assert.Equal("[]", JinjaTemplate.Parse("[{{ ''|capitalize }}]").Render(Nothing, Now).Text);
+        Assert.Equal("ValueError: dictionary update sequence element #0 has length 0; 2 is required", Refused("{{ dict([()]) }}"));
+    }
+
+    [Fact]
     public void Only_a_namespace_takes_attributes()
         => Assert.Equal("TemplateRuntimeError: cannot assign attribute on non-namespace object", Refused("{% set a.b = 2 %}"));
 
