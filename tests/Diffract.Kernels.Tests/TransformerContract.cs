@@ -6,7 +6,7 @@ using Diffract.Compute.Reference;
 namespace Diffract.Kernels.Tests;
 
 /// <summary>What every backend's <see cref="ITransformerKernels"/> must compute, against the oracle; on the CPU also the same bits for every number of threads.</summary>
-public sealed class TransformerContract
+public sealed partial class TransformerContract
 {
     public static TheoryData<string> Names => BackendsUnderTest.CpuNames;
 
@@ -31,6 +31,8 @@ public sealed class TransformerContract
             Matrix x = Draw.Acts(rows, width, 2), w = Draw.Acts(1, width, 3);
             Check(name, Tolerance.Elementwise, rows, width, (k, result) => k.RmsNorm(x, w, 1, 1e-6f, result));
             Check(name, Tolerance.Elementwise, rows, width, (k, result) => k.AddRmsNorm(x, w, 0, 1e-5f, result));
+            Matrix bias = Draw.Acts(1, width, 29);
+            Check(name, Tolerance.Elementwise, rows, width, (k, result) => k.LayerNorm(x, w, bias, 1e-5f, result));
         }
     }
 
@@ -53,6 +55,8 @@ public sealed class TransformerContract
         Matrix x = Draw.Acts(70, 37, 4);
         Check(name, 0, 70, 37, (k, result) => k.Copy(x, result));
         Check(name, 0, 70, 37, (k, result) => k.Add(x, result));
+        Check(name, 0, 70, 37, (k, result) => k.AddBias(x.SliceRows(3, 1), result));
+        Check(name, 0, 70, 37, (k, result) => k.Multiply(x, result));
         int[] rows = [69, 0, 5, 5, 33];
         Check(name, 0, 5, 37, (k, result) => k.GatherRows(x, rows, result));
     }
@@ -215,6 +219,13 @@ public sealed class TransformerContract
                 double wanted = up.Row(i)[0];
                 Assert.True(Math.Abs(result.Row(i)[0] - wanted) <= 4e-6 * Math.Abs(wanted) + 1e-12, $"{activation} {x.Row(i)[0]}: {result.Row(i)[0]}, wanted {wanted}");
             }
+
+            // By itself: the same function, without the factor x of the unit weight.
+            Check(name, Tolerance.Elementwise, 70, 37, (k, y) =>
+            {
+                k.Copy(Draw.Acts(70, 37, 30, 3), y);
+                k.Activate(y, activation);
+            });
         }
     }
 
@@ -267,6 +278,9 @@ public sealed class TransformerContract
         Assert.Throws<ShapeException>(() => k.Embed([9], w, 1, Matrix.Host(1, 7)));
         Assert.Throws<ShapeException>(() => k.RmsNorm(x, w, 1, 1e-6f, x));
         Assert.Throws<ShapeException>(() => k.Rope(x, 3, [0, 1, 2, 3], x));
+        Assert.Throws<ShapeException>(() => k.LayerNorm(x, row, w, 1e-6f, x));
+        Assert.Throws<ShapeException>(() => k.AddBias(w, x));
+        Assert.Throws<ShapeException>(() => k.Multiply(w, x));
         Assert.Throws<ShapeException>(() => k.Attention(x, x, x, [new(0, 5, 0, 5)], new(2, 2, 4, 1, 0, 0), x));
         Assert.Throws<ShapeException>(() => k.GatedMlp(x, w, w, w, Activation.Silu, x));
         Assert.Throws<ShapeException>(() => k.GatherRows(x, [4], row));
@@ -291,6 +305,13 @@ public sealed class TransformerContract
 
     static class Draw
     {
+        public static Matrix Of(params float[] row)
+        {
+            Matrix matrix = Matrix.Host(1, row.Length);
+            row.CopyTo(matrix.Row(0));
+            return matrix;
+        }
+
         public static Matrix Acts(int rows, int columns, int seed, double size = 1)
         {
             Random random = new(seed * 1000 + columns);

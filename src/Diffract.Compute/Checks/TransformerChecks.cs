@@ -14,6 +14,18 @@ static class TransformerChecks
         Op(nameof(ITransformerKernels.Embed), Tolerance.Elementwise, T, D, (k, x, y) => k.Embed([.. Enumerable.Range(0, T).Select(i => i * 7 % 50)], Weights(x, 50, D), 7.7f, y)),
         Op(nameof(ITransformerKernels.RmsNorm), Tolerance.Elementwise, T, D, (k, x, y) => k.RmsNorm(x.Fill(T, D), x.Fill(1, D), 1, 1e-6f, y)),
         Op(nameof(ITransformerKernels.AddRmsNorm), Tolerance.Elementwise, T, D, (k, x, y) => k.AddRmsNorm(x.Fill(T, D), x.Fill(1, D), 0, 1e-5f, y)),
+        Op(nameof(ITransformerKernels.LayerNorm), Tolerance.Elementwise, T, D, (k, x, y) => k.LayerNorm(x.Fill(T, D), x.Fill(1, D), x.Fill(1, D), 1e-5f, y)),
+        Op(nameof(ITransformerKernels.AddBias), 0, T, D, (k, x, y) => k.AddBias(x.Fill(1, D), y)),
+        Op(nameof(ITransformerKernels.Multiply), 0, T, D, (k, x, y) =>
+        {
+            k.Copy(x.Fill(T, D), y);
+            k.Multiply(x.Fill(T, D), y);
+        }),
+        Op(nameof(ITransformerKernels.Activate), Tolerance.Elementwise, T, D, (k, x, y) =>
+        {
+            k.Copy(x.Fill(T, D, 6), y);
+            k.Activate(y, Activation.Gelu);
+        }),
         Op(nameof(ITransformerKernels.Add), 0, T, D, (k, x, y) => k.Add(x.Fill(T, D), y)),
         Op(nameof(ITransformerKernels.Copy), 0, T, D, (k, x, y) => k.Copy(x.Fill(T, D), y)),
         Op(nameof(ITransformerKernels.GatherRows), 0, 5, D, (k, x, y) => k.GatherRows(x.Fill(T, D), [40, 0, 5, 5, 33], y)),

@@ -11,14 +11,29 @@ public interface ITransformerKernels
     /// <summary>out_t = table[ids_t]·scale. Table [V, D] float32 or bfloat16.</summary>
     void Embed(ReadOnlySpan<int> ids, Matrix table_VD, float scale, Matrix out_TD);
 
-    /// <summary>RMS norm: x/√(mean x² + ε)·(offset + w). Gemma: offset 1; Llama: offset 0. <paramref name="weight_D"/> is float32 [1, D]. In place when out is x.</summary>
+    /// <summary>
+    /// RMS norm: x/√(mean x² + ε)·(offset + w). Gemma: offset 1; Llama: offset 0. <paramref name="weight_D"/> is float32 [1, D]. In place when out is x.
+    /// A weight [1, H] that goes into the columns several times norms every H of them by themselves (heads side by side).
+    /// </summary>
     void RmsNorm(Matrix x_TD, Matrix weight_D, float offset, float epsilon, Matrix out_TD);
 
     /// <summary>y += x/√(mean x² + ε)·(offset + w): the norm after a sublayer, added to the residual stream.</summary>
     void AddRmsNorm(Matrix x_TD, Matrix weight_D, float offset, float epsilon, Matrix y_TD);
 
+    /// <summary>Layer norm: (x - mean)/√(mean (x - mean)² + ε)·w + b. Weight and bias are float32 [1, D]. In place when out is x.</summary>
+    void LayerNorm(Matrix x_TD, Matrix weight_D, Matrix bias_D, float epsilon, Matrix out_TD);
+
     /// <summary>y += x.</summary>
     void Add(Matrix x_TD, Matrix y_TD);
+
+    /// <summary>y_t += bias, in every row. Bias is float32 [1, N].</summary>
+    void AddBias(Matrix bias_N, Matrix y_TN);
+
+    /// <summary>y = y ∘ x, element by element.</summary>
+    void Multiply(Matrix x_TD, Matrix y_TD);
+
+    /// <summary>x = activation(x), in place.</summary>
+    void Activate(Matrix x_TD, Activation activation);
 
     /// <summary>y = x.</summary>
     void Copy(Matrix x_TD, Matrix y_TD);
@@ -30,10 +45,11 @@ public interface ITransformerKernels
     void MatMul(Matrix x_TK, Matrix weight_NK, Matrix out_TN);
 
     /// <summary>
-    /// Rotary positions, half-split pairs (i, i + H/2), in place: (a, b) becomes (a·cos - b·sin, b·cos + a·sin). Rows hold <c>Columns / headWidth</c> heads.
-    /// Row p of <paramref name="cosSin_PH"/> holds the H/2 cosines of position p, then its H/2 sines.
+    /// Rotary positions, half-split pairs (i, i + R/2), in place: (a, b) becomes (a·cos - b·sin, b·cos + a·sin). Rows hold <c>Columns / headWidth</c> heads.
+    /// Row p of <paramref name="cosSin_PR"/> holds the R/2 cosines of position p, then its R/2 sines. With R below H only the first R elements of a head turn, pairs (i, i + R/2);
+    /// the others stay.
     /// </summary>
-    void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PH);
+    void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PR);
 
     /// <summary>
     /// Causal attention with grouped heads. Scores q·k·scale, soft-capped cap·tanh(s/cap) when cap &gt; 0; a query at position p sees keys at positions
@@ -71,4 +87,7 @@ public enum Activation
 
     /// <summary>x·sigmoid(x).</summary>
     Silu,
+
+    /// <summary>x·Φ(x) = x·½(1 + erf(x/√2)).</summary>
+    Gelu,
 }

@@ -23,9 +23,24 @@ public static class TransformerShapes
 
     public static void Norm(Matrix x_TD, Matrix weight_D, Matrix out_TD)
     {
-        if (weight_D.Rows != 1 || weight_D.Columns != x_TD.Columns || out_TD.Rows != x_TD.Rows || out_TD.Columns != x_TD.Columns)
+        if (weight_D.Rows != 1 || weight_D.Columns == 0 || x_TD.Columns % weight_D.Columns != 0 || out_TD.Rows != x_TD.Rows || out_TD.Columns != x_TD.Columns)
         {
-            throw new ShapeException("norm", "weight is [1, D], out has the shape of x", $"x {x_TD}, weight {weight_D}, out {out_TD}");
+            throw new ShapeException("norm", "weight is [1, D] or divides the columns of x, out has the shape of x", $"x {x_TD}, weight {weight_D}, out {out_TD}");
+        }
+    }
+
+    public static void LayerNorm(Matrix x_TD, Matrix weight_D, Matrix bias_D, Matrix out_TD)
+    {
+        Same("layer norm", x_TD, out_TD);
+        Bias("layer norm", weight_D, x_TD);
+        Bias("layer norm", bias_D, x_TD);
+    }
+
+    public static void Bias(string operation, Matrix bias_N, Matrix y_TN)
+    {
+        if (bias_N.Rows != 1 || bias_N.Columns != y_TN.Columns)
+        {
+            throw new ShapeException(operation, "one row, as wide as the matrix", $"{bias_N} for {y_TN}");
         }
     }
 
@@ -61,19 +76,19 @@ public static class TransformerShapes
         }
     }
 
-    public static void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PH)
+    public static void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PR)
     {
-        if (headWidth % 2 != 0 || x_TD.Columns % headWidth != 0 || positions.Length != x_TD.Rows || cosSin_PH.Columns != headWidth)
+        if (cosSin_PR.Columns % 2 != 0 || cosSin_PR.Columns > headWidth || x_TD.Columns % headWidth != 0 || positions.Length != x_TD.Rows)
         {
             throw new ShapeException(
-                "rope", "even heads side by side, a position a row, a table as wide as a head", $"x {x_TD}, head {headWidth}, {positions.Length} positions, table {cosSin_PH}");
+                "rope", "heads side by side, a position a row, an even table no wider than a head", $"x {x_TD}, head {headWidth}, {positions.Length} positions, table {cosSin_PR}");
         }
 
         foreach (int position in positions)
         {
-            if ((uint)position >= (uint)cosSin_PH.Rows)
+            if ((uint)position >= (uint)cosSin_PR.Rows)
             {
-                throw new ShapeException("rope", "positions lie in the table", $"position {position}, table {cosSin_PH}");
+                throw new ShapeException("rope", "positions lie in the table", $"position {position}, table {cosSin_PR}");
             }
         }
     }

@@ -4,7 +4,7 @@ using Diffract.Compute.Kernels;
 namespace Diffract.Compute.Reference;
 
 /// <summary>The oracle of the language model's operations: float32 in and out, double between.</summary>
-public sealed class ReferenceTransformerKernels : ITransformerKernels
+public sealed partial class ReferenceTransformerKernels : ITransformerKernels
 {
     public void Embed(ReadOnlySpan<int> ids, Matrix table_VD, float scale, Matrix out_TD)
     {
@@ -27,11 +27,14 @@ public sealed class ReferenceTransformerKernels : ITransformerKernels
         Span<float> w = weight_D.Row(0);
         for (int t = 0; t < x_TD.Rows; t++)
         {
-            Span<float> x = x_TD.Row(t), result = out_TD.Row(t);
-            double scale = InverseRms(x, epsilon);
-            for (int d = 0; d < x.Length; d++)
+            for (int head = 0; head < x_TD.Columns / w.Length; head++)
             {
-                result[d] = (float)(x[d] * scale * ((double)offset + w[d]));
+                Span<float> x = Head(x_TD, t, head, w.Length), result = Head(out_TD, t, head, w.Length);
+                double scale = InverseRms(x, epsilon);
+                for (int d = 0; d < x.Length; d++)
+                {
+                    result[d] = (float)(x[d] * scale * ((double)offset + w[d]));
+                }
             }
         }
     }
@@ -42,11 +45,14 @@ public sealed class ReferenceTransformerKernels : ITransformerKernels
         Span<float> w = weight_D.Row(0);
         for (int t = 0; t < x_TD.Rows; t++)
         {
-            Span<float> x = x_TD.Row(t), y = y_TD.Row(t);
-            double scale = InverseRms(x, epsilon);
-            for (int d = 0; d < x.Length; d++)
+            for (int head = 0; head < x_TD.Columns / w.Length; head++)
             {
-                y[d] = (float)(y[d] + x[d] * scale * ((double)offset + w[d]));
+                Span<float> x = Head(x_TD, t, head, w.Length), y = Head(y_TD, t, head, w.Length);
+                double scale = InverseRms(x, epsilon);
+                for (int d = 0; d < x.Length; d++)
+                {
+                    y[d] = (float)(y[d] + x[d] * scale * ((double)offset + w[d]));
+                }
             }
         }
     }
@@ -96,13 +102,13 @@ public sealed class ReferenceTransformerKernels : ITransformerKernels
         }
     }
 
-    public void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PH)
+    public void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PR)
     {
-        TransformerShapes.Rope(x_TD, headWidth, positions, cosSin_PH);
-        int half = headWidth / 2;
+        TransformerShapes.Rope(x_TD, headWidth, positions, cosSin_PR);
+        int half = cosSin_PR.Columns / 2;
         for (int t = 0; t < x_TD.Rows; t++)
         {
-            Span<float> cosSin = cosSin_PH.Row(positions[t]);
+            Span<float> cosSin = cosSin_PR.Row(positions[t]);
             for (int head = 0; head < x_TD.Columns / headWidth; head++)
             {
                 Span<float> x = x_TD.Row(t).Slice(head * headWidth, headWidth);
@@ -248,13 +254,6 @@ public sealed class ReferenceTransformerKernels : ITransformerKernels
     }
 
     static double Cap(double x, float cap) => cap > 0 ? cap * Math.Tanh(x / cap) : x;
-
-    static double Activate(double x, Activation activation) => activation switch
-    {
-        Activation.GeluTanh => x * 0.5 * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))),
-        Activation.Silu => x / (1 + Math.Exp(-x)),
-        _ => throw new ArgumentOutOfRangeException(nameof(activation), activation, "unknown activation"),
-    };
 
     static void Softmax(Span<double> scores)
     {

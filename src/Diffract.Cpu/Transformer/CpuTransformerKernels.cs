@@ -30,11 +30,31 @@ public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool) : ITran
         Norm.Run(pool, x_TD, weight_D, offset, epsilon, y_TD, add: true);
     }
 
+    public void LayerNorm(Matrix x_TD, Matrix weight_D, Matrix bias_D, float epsilon, Matrix out_TD)
+    {
+        TransformerShapes.LayerNorm(x_TD, weight_D, bias_D, out_TD);
+        Transformer.LayerNorm.Run(pool, x_TD, weight_D, bias_D, epsilon, out_TD);
+    }
+
     public void Add(Matrix x_TD, Matrix y_TD)
     {
         TransformerShapes.Same("add", x_TD, y_TD);
         Embedding.Add(pool, x_TD, y_TD);
     }
+
+    public void AddBias(Matrix bias_N, Matrix y_TN)
+    {
+        TransformerShapes.Bias("add bias", bias_N, y_TN);
+        Embedding.AddBias(pool, bias_N, y_TN);
+    }
+
+    public void Multiply(Matrix x_TD, Matrix y_TD)
+    {
+        TransformerShapes.Same("multiply", x_TD, y_TD);
+        Embedding.Multiply(pool, x_TD, y_TD);
+    }
+
+    public void Activate(Matrix x_TD, Activation activation) => Activations.Run(pool, x_TD, activation);
 
     public void Copy(Matrix x_TD, Matrix y_TD)
     {
@@ -54,10 +74,10 @@ public sealed class CpuTransformerKernels(CpuPath path, WorkerPool pool) : ITran
         _product.Times(x_TK, weight_NK, out_TN);
     }
 
-    public void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PH)
+    public void Rope(Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PR)
     {
-        TransformerShapes.Rope(x_TD, headWidth, positions, cosSin_PH);
-        Transformer.Rope.Run(pool, x_TD, headWidth, positions, cosSin_PH);
+        TransformerShapes.Rope(x_TD, headWidth, positions, cosSin_PR);
+        Transformer.Rope.Run(pool, x_TD, headWidth, positions, cosSin_PR);
     }
 
     public void Attention(Matrix q_TD, Matrix k_SD, Matrix v_SD, ReadOnlySpan<SequenceSpan> sequences, in AttentionShape shape, Matrix out_TD)

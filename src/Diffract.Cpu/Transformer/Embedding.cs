@@ -5,7 +5,7 @@ using Diffract.Cpu.Threads;
 
 namespace Diffract.Cpu.Transformer;
 
-/// <summary>out_t = table[ids_t]·scale, and the plain movements of rows: out_r = x[rows_r], y = x, y += x.</summary>
+/// <summary>out_t = table[ids_t]·scale, and the plain movements of rows: out_r = x[rows_r], y = x, y += x, y += bias, y = y ∘ x.</summary>
 static unsafe class Embedding
 {
     public static void Embed(WorkerPool pool, ReadOnlySpan<int> ids, Matrix table_VD, float scale, Matrix out_TD)
@@ -44,6 +44,19 @@ static unsafe class Embedding
     {
         RowTasks rows = new(x_TD, y_TD);
         RowTasks.Run(pool, &AddTask, &rows);
+    }
+
+    public static void AddBias(WorkerPool pool, Matrix bias_N, Matrix y_TN)
+    {
+        // A stride of 0: every row gets the same one.
+        RowTasks rows = new(bias_N, y_TN) { XStride = 0 };
+        RowTasks.Run(pool, &AddTask, &rows);
+    }
+
+    public static void Multiply(WorkerPool pool, Matrix x_TD, Matrix y_TD)
+    {
+        RowTasks rows = new(x_TD, y_TD);
+        RowTasks.Run(pool, &MultiplyTask, &rows);
     }
 
     static void EmbedTask(void* state, int task, int worker)
@@ -115,6 +128,27 @@ static unsafe class Embedding
             for (; d < rows->Columns; d++)
             {
                 y[d] += x[d];
+            }
+        }
+    }
+
+    static void MultiplyTask(void* state, int task, int worker)
+    {
+        RowTasks* rows = (RowTasks*)state;
+        (int first, int end) = rows->Share(task);
+        for (int r = first; r < end; r++)
+        {
+            float* x = rows->X + r * rows->XStride;
+            float* y = rows->Y + r * rows->YStride;
+            int d = 0;
+            for (; d <= rows->Columns - 8; d += 8)
+            {
+                (Vector256.Load(y + d) * Vector256.Load(x + d)).Store(y + d);
+            }
+
+            for (; d < rows->Columns; d++)
+            {
+                y[d] *= x[d];
             }
         }
     }

@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Cpu.Matmul;
@@ -47,22 +45,5 @@ sealed unsafe class Mlp : IDisposable
         }
     }
 
-    /// <summary>gate = activation(gate)·up. Both activations are x·sigmoid(y): for the GELU, ½(1 + tanh u) = sigmoid(2u). The count is a multiple of eight.</summary>
-    static void Gate(float* gate, float* up, int count, int activation)
-    {
-        bool gelu = activation == (int)Activation.GeluTanh;
-        // -2√(2/π) and -2√(2/π)·0.044715.
-        Vector256<float> linear = Vector256.Create(gelu ? -1.59576912f : -1f), cubic = Vector256.Create(gelu ? -0.0713548163f : 0f);
-        for (int i = 0; i < count; i += 8)
-        {
-            Activate(Vector256.Load(gate + i), Vector256.Load(up + i), linear, cubic).Store(gate + i);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static Vector256<float> Activate(Vector256<float> x, Vector256<float> up, Vector256<float> linear, Vector256<float> cubic)
-    {
-        Vector256<float> y = x * Vector256.FusedMultiplyAdd(x * x, cubic, linear);
-        return x * up / (Vector256<float>.One + VectorMath.Exp(y));
-    }
+    static void Gate(float* gate, float* up, int count, int activation) => Activations.Gate(gate, up, count, (Activation)activation);
 }

@@ -4,12 +4,12 @@ using Diffract.Cpu.Threads;
 
 namespace Diffract.Cpu.Transformer;
 
-/// <summary>RMS norm, row by row: x/√(mean x² + ε)·(offset + w), stored or added.</summary>
+/// <summary>RMS norm, row by row (or head by head, where the weight is as wide as a head): x/√(mean x² + ε)·(offset + w), stored or added.</summary>
 static unsafe class Norm
 {
     public static void Run(WorkerPool pool, Matrix x_TD, Matrix weight_D, float offset, float epsilon, Matrix y_TD, bool add)
     {
-        Job job = new() { Rows = new RowTasks(x_TD, y_TD), Weight = weight_D.Floats, Offset = offset, Epsilon = epsilon, Add = add };
+        Job job = new() { Rows = new RowTasks(x_TD, y_TD), Weight = weight_D.Floats, Width = weight_D.Columns, Offset = offset, Epsilon = epsilon, Add = add };
         RowTasks.Run(pool, &Task, (RowTasks*)&job);
     }
 
@@ -19,7 +19,12 @@ static unsafe class Norm
         (int first, int end) = job->Rows.Share(task);
         for (int t = first; t < end; t++)
         {
-            Row(job->Rows.X + t * job->Rows.XStride, job->Weight, job->Rows.Columns, job->Offset, job->Epsilon, job->Rows.Y + t * job->Rows.YStride, job->Add);
+            float* x = job->Rows.X + t * job->Rows.XStride;
+            float* y = job->Rows.Y + t * job->Rows.YStride;
+            for (int d = 0; d < job->Rows.Columns; d += job->Width)
+            {
+                Row(x + d, job->Weight, job->Width, job->Offset, job->Epsilon, y + d, job->Add);
+            }
         }
     }
 
@@ -60,6 +65,7 @@ static unsafe class Norm
     {
         public RowTasks Rows;
         public float* Weight;
+        public int Width;
         public float Offset;
         public float Epsilon;
         public bool Add;

@@ -4,14 +4,14 @@ using Diffract.Cpu.Threads;
 
 namespace Diffract.Cpu.Transformer;
 
-/// <summary>Rotary positions: the pair (a, b) = (x_i, x_{i + H/2}) becomes (a·cos - b·sin, b·cos + a·sin), in place.</summary>
+/// <summary>Rotary positions: the pair (a, b) = (x_i, x_{i + R/2}) becomes (a·cos - b·sin, b·cos + a·sin), in place, R the table's width.</summary>
 static unsafe class Rope
 {
-    public static void Run(WorkerPool pool, Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PH)
+    public static void Run(WorkerPool pool, Matrix x_TD, int headWidth, ReadOnlySpan<int> positions, Matrix cosSin_PR)
     {
         fixed (int* position = positions)
         {
-            Job job = new() { Rows = new RowTasks(x_TD, x_TD), Position = position, Table = cosSin_PH.Floats, TableStride = cosSin_PH.Stride, HeadWidth = headWidth };
+            Job job = new() { Rows = new RowTasks(x_TD, x_TD), Position = position, Table = cosSin_PR.Floats, TableStride = cosSin_PR.Stride, HeadWidth = headWidth, Half = cosSin_PR.Columns / 2 };
             RowTasks.Run(pool, &Task, (RowTasks*)&job);
         }
     }
@@ -20,7 +20,7 @@ static unsafe class Rope
     {
         Job* job = (Job*)state;
         (int first, int end) = job->Rows.Share(task);
-        int half = job->HeadWidth / 2;
+        int half = job->Half;
         for (int t = first; t < end; t++)
         {
             float* cos = job->Table + job->Position[t] * job->TableStride;
@@ -57,5 +57,6 @@ static unsafe class Rope
         public float* Table;
         public long TableStride;
         public int HeadWidth;
+        public int Half;
     }
 }

@@ -17,7 +17,7 @@ public sealed class Llm : IDisposable
     readonly ITransformerKernels _kernels;
     readonly LlmWeights _weights;
     readonly LlmWorkspace _work;
-    readonly RotaryTable _rotary;
+    readonly LlmBlock _block;
     readonly float _embeddingScale;
     SequenceSpan[] _spans = new SequenceSpan[64];
     KeyValueCache? _cache;
@@ -26,7 +26,7 @@ public sealed class Llm : IDisposable
     {
         (Config, _weights, _backend, _kernels) = (config, weights, backend, backend.Transformer);
         _work = new LlmWorkspace(backend, config);
-        _rotary = new RotaryTable(backend, config.HeadWidth, config.RopeTheta);
+        _block = new LlmBlock(config, weights, _work, backend);
         _embeddingScale = config.Traits.ScalesEmbeddings ? (float)Math.Sqrt(config.Width) : 1;
         MaxTokens = maxTokens;
     }
@@ -83,7 +83,7 @@ public sealed class Llm : IDisposable
         }
 
         Matrix final_RD = _work.Final(last_RD.Rows);
-        _kernels.RmsNorm(last_RD, norm, Config.Traits.NormOffset, Config.NormEpsilon, final_RD);
+        _block.Norm(last_RD, norm, final_RD);
         _kernels.MatMul(final_RD, head, logits_RV);
         if (Config.FinalSoftCap > 0)
         {
@@ -130,6 +130,7 @@ public sealed class Llm : IDisposable
 
         List<int> ids = [];
         CheckIds(prompt);
+        CheckPositions(prompt.Length + newTokens - 1);
         KeyValueCache cache = Cache(prompt.Length + newTokens);
         Matrix logits_1V = _backend.Matrix(1, Config.Vocabulary);
         try
@@ -156,7 +157,7 @@ public sealed class Llm : IDisposable
     public void Dispose()
     {
         _cache?.Dispose();
-        _rotary.Dispose();
+        _block.Dispose();
         _work.Dispose();
         _weights.Dispose();
     }
@@ -172,11 +173,11 @@ public sealed class Llm : IDisposable
         }
 
         Matrix x_TD = _work.Resid(ids.Length);
-        _kernels.Embed(ids, _weights.Embedding, _embeddingScale, x_TD);
+        Embed(ids, positions, x_TD);
         _spans[0] = new SequenceSpan(0, ids.Length, 0, past + ids.Length);
         for (int i = 0; i < Config.Layers; i++)
         {
-            Block(i, x_TD, positions, _spans.AsSpan(0, 1), past + ids.Length, cache.Keys(i), cache.Values(i), past);
+            _block.Run(i, x_TD, positions, _spans.AsSpan(0, 1), past + ids.Length, cache.Keys(i), cache.Values(i), past);
         }
 
         cache.Length = past + ids.Length;
@@ -206,49 +207,9 @@ public sealed class Llm : IDisposable
 
         int queries = Config.Heads * Config.HeadWidth, keys = Config.KeyValueHeads * Config.HeadWidth;
         Matrix projected_TN = _work.Projected(tokens);
-        Block(
+        _block.Run(
             layer, resid_TD.SliceRows(row, tokens), batch.Positions.Slice(row, tokens), _spans.AsSpan(0, count), longest,
             projected_TN.SliceColumns(queries, keys), projected_TN.SliceColumns(queries + keys, keys), 0);
-    }
-
-    /// <summary>One block, in place on the residual stream x. New keys and values go to rows <paramref name="past"/>.. of keys and values, which attention then reads whole.</summary>
-    void Block(
-        int layer, Matrix x_TD, ReadOnlySpan<int> positions, ReadOnlySpan<SequenceSpan> spans, int positionCount, Matrix keys_SN, Matrix values_SN, int past)
-    {
-        BlockWeights w = _weights.Blocks[layer];
-        int tokens = x_TD.Rows, head = Config.HeadWidth;
-        float offset = Config.Traits.NormOffset, epsilon = Config.NormEpsilon;
-        Matrix normed_TD = _work.Normed(tokens), mixed_TD = _work.Mixed(tokens), attended_TN = _work.Attended(tokens);
-        Matrix q_TN = _work.Projected(tokens).SliceColumns(0, Config.Heads * head);
-        Matrix k_TN = keys_SN.SliceRows(past, tokens), v_TN = values_SN.SliceRows(past, tokens);
-        Matrix cosSin_PH = _rotary.Upto(positionCount);
-
-        _kernels.RmsNorm(x_TD, w.AttentionNorm, offset, epsilon, normed_TD);
-        _kernels.MatMul(normed_TD, w.Query, q_TN);
-        _kernels.MatMul(normed_TD, w.Key, k_TN);
-        _kernels.MatMul(normed_TD, w.Value, v_TN);
-        _kernels.Rope(q_TN, head, positions, cosSin_PH);
-        _kernels.Rope(k_TN, head, positions, cosSin_PH);
-        AttentionShape shape = new(Config.Heads, Config.KeyValueHeads, head, Config.AttentionScale, Config.Windows[layer], Config.AttentionSoftCap);
-        _kernels.Attention(q_TN, keys_SN, values_SN, spans, shape, attended_TN);
-        _kernels.MatMul(attended_TN, w.Output, mixed_TD);
-        AddTo(x_TD, mixed_TD, w.PostAttentionNorm);
-
-        _kernels.RmsNorm(x_TD, w.MlpNorm, offset, epsilon, normed_TD);
-        _kernels.GatedMlp(normed_TD, w.Gate, w.Up, w.Down, Config.Activation, mixed_TD);
-        AddTo(x_TD, mixed_TD, w.PostMlpNorm);
-    }
-
-    void AddTo(Matrix x_TD, Matrix sublayer_TD, Matrix? norm)
-    {
-        if (norm is { } weight)
-        {
-            _kernels.AddRmsNorm(sublayer_TD, weight, Config.Traits.NormOffset, Config.NormEpsilon, x_TD);
-        }
-        else
-        {
-            _kernels.Add(sublayer_TD, x_TD);
-        }
     }
 
     void Embed(TokenBatch batch, Matrix resid_TD)
@@ -259,7 +220,23 @@ public sealed class Llm : IDisposable
         }
 
         CheckIds(batch.Ids);
-        _kernels.Embed(batch.Ids, _weights.Embedding, _embeddingScale, resid_TD);
+        foreach (SequenceSpan s in batch.Spans)
+        {
+            CheckPositions(s.Length);
+        }
+
+        Embed(batch.Ids, batch.Positions, resid_TD);
+    }
+
+    void Embed(ReadOnlySpan<int> ids, ReadOnlySpan<int> positions, Matrix x_TD)
+    {
+        _kernels.Embed(ids, _weights.Embedding, _embeddingScale, x_TD);
+        if (_weights.Positions is { } learned_PD)
+        {
+            Matrix added_TD = _work.Mixed(ids.Length);
+            _kernels.Embed(positions, learned_PD, 1, added_TD);
+            _kernels.Add(added_TD, x_TD);
+        }
     }
 
     /// <summary>The stream after the last block.</summary>
@@ -338,6 +315,14 @@ public sealed class Llm : IDisposable
         if (layer < 0 || layer >= Config.Layers)
         {
             throw DiffractException.Argument($"layer {layer} is out of range: the model has blocks 0 to {Config.Layers - 1}");
+        }
+    }
+
+    void CheckPositions(int length)
+    {
+        if (_weights.Positions is { } learned_PD && length > learned_PD.Rows)
+        {
+            throw new DiffractException($"a sequence of {length} tokens is longer than the {learned_PD.Rows} positions that the model has learned; use shorter texts");
         }
     }
 

@@ -10,8 +10,11 @@ namespace Diffract.Llms;
 /// </summary>
 public sealed record LlmConfig
 {
-    /// <summary>Many times what any model has: more is a damaged file.</summary>
+    /// <summary>More blocks than any model has.</summary>
     const int MostLayers = 4096;
+
+    /// <summary>More elements than all heads of any model have together.</summary>
+    const int MostProjected = 1 << 24;
 
     /// <summary><c>model_type</c>.</summary>
     public string Family => Traits.Name;
@@ -46,8 +49,11 @@ public sealed record LlmConfig
     /// <summary>ε of the norms.</summary>
     public required float NormEpsilon { get; init; }
 
-    /// <summary>Base of the rotary frequencies.</summary>
-    public required double RopeTheta { get; init; }
+    /// <summary>Rotary positions of the blocks that attend in full; null where positions are learned.</summary>
+    public required Rotary? Rotary { get; init; }
+
+    /// <summary>Rotary positions of the blocks with a window; in most families the same.</summary>
+    public required Rotary? SlidingRotary { get; init; }
 
     public required Activation Activation { get; init; }
 
@@ -56,6 +62,21 @@ public sealed record LlmConfig
 
     /// <summary>Factor of q·k.</summary>
     public required float AttentionScale { get; init; }
+
+    /// <summary>Whether block i divides it by i + 1.</summary>
+    public required bool ScalesByLayer { get; init; }
+
+    /// <summary>Whether queries, keys and values have biases.</summary>
+    public required bool QueryKeyValueBias { get; init; }
+
+    /// <summary>Whether the attention's output has a bias.</summary>
+    public required bool OutputBias { get; init; }
+
+    /// <summary>Whether the MLP's matrices have biases.</summary>
+    public required bool MlpBias { get; init; }
+
+    /// <summary>Whether attention and MLP both read the block's input, and both are added to it.</summary>
+    public required bool ParallelResidual { get; init; }
 
     /// <summary>Window of each block, in tokens, the query included; 0 attends in full.</summary>
     public required IReadOnlyList<int> Windows { get; init; }
@@ -71,146 +92,125 @@ public sealed record LlmConfig
     /// <summary>Ids at which generation may stop.</summary>
     public required IReadOnlyList<int> EndIds { get; init; }
 
+    /// <summary>Whether the MLP runs as one operation: gated, without biases.</summary>
+    internal bool MlpIsOneOperation => !MlpBias && (Traits.Tensors.Gate ?? Traits.Tensors.GateUp) is not null;
+
     /// <summary>Reads <c>config.json</c> of a checkpoint folder; refuses families and options that are not computed, by the name of the field.</summary>
     public static LlmConfig Load(string folder)
     {
         using ConfigJson json = ConfigJson.Open(CheckpointFiles.Config(folder));
         string supported = string.Join(", ", LlmFamily.Supported.Keys.Order(StringComparer.Ordinal));
+        if (json.Switched("text_config") is not null)
+        {
+            throw json.Refuse("text_config", "present", $"the text model's own config.json, without an image or sound model around it; supported: {supported}");
+        }
+
         string type = json.Text("model_type") ?? throw json.Refuse("model_type", "absent", $"one of {supported}");
         if (!LlmFamily.Supported.TryGetValue(type, out LlmFamily? family))
         {
-            throw new DiffractException($"{json.Path}: model_type {type} is not supported yet; supported: {supported}");
+            throw new DiffractException($"{json.Path}: model_type {type} is not supported; supported: {supported}");
         }
 
-        foreach (string flag in (ReadOnlySpan<string>)["attention_bias", "use_bidirectional_attention"])
-        {
-            if (json.Flag(flag) == true)
-            {
-                throw json.Refuse(flag, "true", "false");
-            }
-        }
+        LlmConfig config = Read(json, family);
+        ForeignSwitches.Refuse(json, family, config.Windows);
+        return config;
+    }
 
-        if (json.Has("quantization_config"))
-        {
-            throw json.Refuse("quantization_config", "present", "weights in float32, bfloat16 or float16");
-        }
-
-        return Read(json, family);
+    /// <summary>The keys that a family's reader asks for, in the order of asking.</summary>
+    internal static IReadOnlyList<string> FieldsOf(LlmFamily family)
+    {
+        using ConfigJson json = ConfigJson.Empty();
+        Read(json, family);
+        return json.Asked;
     }
 
     static LlmConfig Read(ConfigJson json, LlmFamily family)
     {
-        LlmDefaults absent = family.Defaults;
-        int layers = json.Count("num_hidden_layers", absent.Layers);
-        int heads = json.Count("num_attention_heads", absent.Heads);
-        int keyValueHeads = json.Count("num_key_value_heads", absent.KeyValueHeads);
-        int headWidth = json.Count("head_dim", absent.HeadWidth);
-        if (layers > MostLayers)
-        {
-            throw json.Refuse("num_hidden_layers", $"{layers}", $"at most {MostLayers}");
-        }
-
+        (LlmKeys keys, LlmDefaults absent) = (family.Keys, family.Defaults);
+        int layers = json.Count(keys.Layers, absent.Layers, MostLayers);
+        int width = json.Count(keys.Width, absent.Width);
+        int heads = json.Count(keys.Heads, absent.Heads);
+        int keyValueHeads = keys.KeyValueHeads is { } k ? json.CountOrNone(k, absent.KeyValueHeads) : 0;
+        int headWidth = HeadWidthOf(json, family, width, heads);
+        keyValueHeads = keyValueHeads == 0 ? heads : keyValueHeads;
         if (heads % keyValueHeads != 0)
         {
-            throw json.Refuse("num_key_value_heads", $"{keyValueHeads}", $"a divisor of num_attention_heads, {heads}");
+            throw json.Refuse(keys.KeyValueHeads!, $"{keyValueHeads}", $"a divisor of {keys.Heads}, {heads}");
         }
 
-        if (headWidth % 2 != 0)
+        if ((long)heads * headWidth > MostProjected)
         {
-            throw json.Refuse("head_dim", $"{headWidth}", "an even number, for the rotary pairs");
+            throw json.Refuse(keys.Heads, $"{heads}", $"at most {MostProjected / headWidth} heads of width {headWidth}");
         }
 
-        double scalar = family.ScalesByQueryScalar ? json.Positive("query_pre_attn_scalar", absent.QueryScalar) : headWidth;
+        int mlpWidth = json.Count(keys.MlpWidth, absent.MlpWidth);
+        (Rotary Full, Rotary Sliding)? rotary = family.LearnsPositions ? null : RotaryReader.Read(json, family, headWidth);
+        bool attentionBias = keys.AttentionBias is { } a && (json.Flag(a) ?? absent.AttentionBias);
+        bool mlpBias = keys.MlpBias is { } m && json.Flag(m) == true;
         return new LlmConfig
         {
             Traits = family,
-            Width = json.Count("hidden_size", absent.Width),
-            MlpWidth = json.Count("intermediate_size", absent.MlpWidth),
+            Width = width,
+            MlpWidth = mlpWidth == 0 ? 4 * width : mlpWidth,
             Layers = layers,
             Vocabulary = json.Count("vocab_size", absent.Vocabulary),
             Heads = heads,
             KeyValueHeads = keyValueHeads,
             HeadWidth = headWidth,
-            ContextLimit = json.Count("max_position_embeddings", absent.ContextLimit),
-            NormEpsilon = (float)json.Positive("rms_norm_eps", absent.NormEpsilon),
-            RopeTheta = Theta(json, absent.RopeTheta),
+            ContextLimit = json.Count(keys.ContextLimit, absent.ContextLimit),
+            NormEpsilon = (float)json.Positive(keys.NormEpsilon, absent.NormEpsilon),
+            Rotary = rotary?.Full,
+            SlidingRotary = rotary?.Sliding,
             Activation = ReadActivation(json, family),
             TiesEmbeddings = json.Flag("tie_word_embeddings") ?? absent.TiesEmbeddings,
-            AttentionScale = (float)(1 / Math.Sqrt(scalar)),
-            Windows = ReadWindows(json, family, layers),
-            AttentionSoftCap = json.Cap("attn_logit_softcapping", absent.AttentionSoftCap),
-            FinalSoftCap = json.Cap("final_logit_softcapping", absent.FinalSoftCap),
+            AttentionScale = AttentionScaleOf(json, family, headWidth),
+            ScalesByLayer = keys.ScalesByLayer is { } l && json.Flag(l) == true,
+            QueryKeyValueBias = Has(family.QueryKeyValueBias, attentionBias),
+            OutputBias = Has(family.OutputBias, attentionBias),
+            MlpBias = Has(family.MlpBias, mlpBias),
+            ParallelResidual = keys.ParallelResidual is { } p && (json.Flag(p) ?? absent.ParallelResidual),
+            Windows = WindowReader.Read(json, family, layers),
+            AttentionSoftCap = keys.AttentionSoftCap is { } cap ? json.Cap(cap, absent.AttentionSoftCap) : 0,
+            FinalSoftCap = keys.FinalSoftCap is { } final ? json.Cap(final, absent.FinalSoftCap) : 0,
             BosId = json.Present("bos_token_id") ? json.Ids("bos_token_id").Cast<int?>().FirstOrDefault() : absent.BosId,
             EndIds = json.Present("eos_token_id") ? json.Ids("eos_token_id") : absent.EndIds,
         };
     }
 
-    static double Theta(ConfigJson json, double absent)
+    static bool Has(BiasRule rule, bool key) => rule == BiasRule.Always || (rule == BiasRule.ByKey && key);
+
+    static int HeadWidthOf(ConfigJson json, LlmFamily family, int width, int heads)
     {
-        foreach (string field in (ReadOnlySpan<string>)["rope_parameters", "rope_scaling"])
-        {
-            if (json.Inner(field) is not { } rope)
-            {
-                continue;
-            }
-
-            using (rope)
-            {
-                string type = rope.Text("rope_type") ?? rope.Text("type") ?? "default";
-                if (type != "default")
-                {
-                    throw json.Refuse($"{field}.rope_type", type, "default");
-                }
-
-                if (rope.FirstInner() is { } nested)
-                {
-                    throw json.Refuse($"{field}.{nested}", "an object", "one set of rotary parameters for all blocks");
-                }
-
-                absent = rope.Positive("rope_theta", absent);
-            }
-        }
-
-        return json.Positive("rope_theta", absent);
+        int given = family.Keys.HeadWidth is { } key ? json.CountOrNone(key, family.Defaults.HeadWidth) : 0;
+        return given > 0 ? given
+            : width % heads == 0 ? width / heads
+            : throw json.Refuse(family.Keys.Heads, $"{heads}", $"a divisor of {family.Keys.Width}, {width}");
     }
 
-    static Activation ReadActivation(ConfigJson json, LlmFamily family) => json.Text(family.ActivationKey) switch
+    static float AttentionScaleOf(ConfigJson json, LlmFamily family, int headWidth)
     {
-        null => family.Defaults.Activation,
-        "gelu_pytorch_tanh" or "gelu_new" => Activation.GeluTanh,
-        "silu" or "swish" => Activation.Silu,
-        { } other => throw json.Refuse(family.ActivationKey, other, "gelu_pytorch_tanh, gelu_new or silu"),
-    };
+        double scalar = family.Keys.QueryScalar is { } key ? json.Positive(key, family.Defaults.QueryScalar) : headWidth;
+        bool scales = family.Keys.ScalesScores is not { } other || json.Flag(other) != false;
+        return scales ? (float)(1 / Math.Sqrt(scalar)) : 1;
+    }
 
-    static int[] ReadWindows(ConfigJson json, LlmFamily family, int layers)
+    static Activation ReadActivation(ConfigJson json, LlmFamily family)
     {
-        int window = json.Present("sliding_window") ? json.CountOrZero("sliding_window") : family.Defaults.SlidingWindow;
-        int[] windows = new int[layers];
-        if (json.Texts("layer_types") is { } types)
+        string field = family.Keys.Activation;
+        string? name = json.Text(field);
+        if (family.Keys.NewerActivation is { } newer)
         {
-            if (types.Count != layers)
-            {
-                throw json.Refuse("layer_types", $"{types.Count} entries", $"{layers}, as num_hidden_layers says");
-            }
-
-            for (int i = 0; i < layers; i++)
-            {
-                windows[i] = types[i] switch
-                {
-                    "sliding_attention" => window,
-                    "full_attention" => 0,
-                    _ => throw json.Refuse("layer_types", types[i], "sliding_attention or full_attention"),
-                };
-            }
-
-            return windows;
+            string? chosen = json.Text(newer);
+            (field, name) = chosen is not null ? (newer, chosen) : (field, name == "gelu" ? "gelu_pytorch_tanh" : name);
         }
 
-        for (int i = 0; i < layers; i++)
+        return name switch
         {
-            windows[i] = family.FullAttentionEvery > 0 && (i + 1) % family.FullAttentionEvery != 0 ? window : 0;
-        }
-
-        return windows;
+            null => family.Defaults.Activation,
+            "gelu_pytorch_tanh" or "gelu_new" or "gelu_fast" => Activation.GeluTanh,
+            "gelu" => Activation.Gelu,
+            "silu" or "swish" => Activation.Silu,
+            _ => throw json.Refuse(field, name, "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, silu or swish"),
+        };
     }
 }

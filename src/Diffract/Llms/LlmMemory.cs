@@ -5,7 +5,7 @@ namespace Diffract.Llms;
 
 /// <summary>What a model takes while it runs, by the headers of its files.</summary>
 /// <param name="Mapped">Bytes of weights that a pass reads where they lie, in the mapped files.</param>
-/// <param name="Copied">Bytes of weights that are widened at load: float16, and all vectors.</param>
+/// <param name="Copied">Bytes of weights that are copied at load: float16 and all vectors, which are widened, and what lies transposed or head by head.</param>
 /// <param name="Work">Bytes between the operations.</param>
 /// <param name="Head">Bytes of the head, which are in <paramref name="Mapped"/> or <paramref name="Copied"/> too where a pass needs it.</param>
 public sealed record LlmMemory(long Mapped, long Copied, long Work, long Head)
@@ -34,6 +34,7 @@ public sealed record LlmMemory(long Mapped, long Copied, long Work, long Head)
             {
                 bool isHead = IsHead(entry.Name), isTable = entry.Shape.Length == 2 && entry.Shape[0] == config.Vocabulary;
                 bool widened = entry.Type == "F16" || entry.Shape.Length < 2;
+                bool moved = widened || (config.Traits.Copies(entry.Name) && BlockOf(entry.Name) < config.Layers);
                 long bytes = widened ? entry.Elements * sizeof(float) : entry.Bytes;
                 headBytes += (config.TiesEmbeddings ? isTable && !isHead : isHead) ? bytes : 0;
                 if (isHead && (!head || config.TiesEmbeddings))
@@ -42,14 +43,15 @@ public sealed record LlmMemory(long Mapped, long Copied, long Work, long Head)
                 }
 
                 // Every block's copies are made at load; of mapped weights only those that are read take memory.
-                copied += widened ? bytes : 0;
-                mapped += widened || BlockOf(entry.Name) >= blocks ? 0 : bytes;
+                copied += moved ? bytes : 0;
+                mapped += moved || BlockOf(entry.Name) >= blocks ? 0 : bytes;
             }
         }
 
         long width = config.Width, queries = config.Heads * config.HeadWidth, keys = config.KeyValueHeads * config.HeadWidth;
         long chunk = Math.Min(tokens, Math.Max(ChunkTokens, longest));
         long work = sizeof(float) * (chunk * (2 * width + 2 * queries + 2 * keys) + 2 * tokens * width);
+        work += config.MlpIsOneOperation ? 0 : sizeof(float) * chunk * config.MlpWidth * (config.Traits.Tensors.Gate is null ? 1 : 2);
         return new LlmMemory(mapped, copied, work, headBytes);
     }
 

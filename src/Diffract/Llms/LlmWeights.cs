@@ -1,45 +1,36 @@
 using System.Globalization;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
-using Diffract.Formats;
-using Diffract.Runs;
 
 namespace Diffract.Llms;
 
 /// <summary>
-/// The tensors of a checkpoint, checked for type and shape. float32 and bfloat16 matrices stay in the memory-mapped files; float16 is widened at load (exactly), norms too.
+/// The tensors of a checkpoint, checked for type and shape. float32 and bfloat16 matrices stay in the memory-mapped files, parts of a fused one too; what lies transposed or head by head is
+/// copied in its type; float16 is widened at load (exactly), norms and biases too.
 /// </summary>
 sealed class LlmWeights : IDisposable
 {
-    readonly Dictionary<string, SafetensorsFile> _where = new(StringComparer.Ordinal);
-    readonly List<SafetensorsFile> _files = [];
-    readonly List<IBuffer> _copies = [];
-    readonly IBackend _backend;
-    readonly string _folder;
+    readonly CheckpointTensors _tensors;
+    readonly LlmConfig _config;
+    readonly LlmTensorNames _names;
 
     LlmWeights(string folder, LlmConfig config, IBackend backend, bool headNeeded)
     {
-        (_backend, _folder) = (backend, folder);
+        (_config, _names) = (config, config.Traits.Tensors);
+        _tensors = new CheckpointTensors(folder, backend);
         try
         {
-            foreach (string path in CheckpointFiles.Weights(folder))
-            {
-                SafetensorsFile file = SafetensorsFile.Open(path);
-                _files.Add(file);
-                foreach (string name in file.Tensors.Keys)
-                {
-                    _where[name] = file;
-                }
-            }
-
-            LlmTensorNames names = config.Traits.Tensors;
-            Embedding = Weight(names.Embedding, config.Vocabulary, config.Width);
-            Blocks = [.. Enumerable.Range(0, config.Layers).Select(i => Block(names, i, config))];
+            string prefix = _tensors.Has(_names.Prefix + _names.Embedding + ".weight") || !_tensors.Has(_names.Embedding + ".weight") ? _names.Prefix : "";
+            Embedding = _tensors.Matrix(prefix + _names.Embedding + ".weight", config.Vocabulary, config.Width);
+            Positions = _names.Positions is { } p ? _tensors.Matrix(prefix + p + ".weight", config.ContextLimit, config.Width) : null;
+            Blocks = [.. Enumerable.Range(0, config.Layers).Select(i => Block(prefix + string.Format(CultureInfo.InvariantCulture, _names.Block, i)))];
             if (headNeeded)
             {
-                FinalNorm = Norm(names.FinalNorm, config.Width);
-                Head = config.TiesEmbeddings ? Embedding : Weight(names.Head, config.Vocabulary, config.Width);
+                FinalNorm = Norm(prefix + _names.FinalNorm, config.Width);
+                Head = config.TiesEmbeddings ? Embedding : _tensors.Matrix(_names.Head + ".weight", config.Vocabulary, config.Width);
             }
+
+            _tensors.RefuseUnused(prefix, _names.Block, config);
         }
         catch
         {
@@ -51,10 +42,13 @@ sealed class LlmWeights : IDisposable
     /// <summary>[V, D].</summary>
     public Matrix Embedding { get; }
 
+    /// <summary>[positions, D]: what is added to the embeddings, or null.</summary>
+    public Matrix? Positions { get; }
+
     public IReadOnlyList<BlockWeights> Blocks { get; } = [];
 
-    /// <summary>[1, D]; null when no head was asked for.</summary>
-    public Matrix? FinalNorm { get; }
+    /// <summary>Null when no head was asked for.</summary>
+    public NormWeights? FinalNorm { get; }
 
     /// <summary>[V, D]; null when no head was asked for.</summary>
     public Matrix? Head { get; }
@@ -62,99 +56,75 @@ sealed class LlmWeights : IDisposable
     public static LlmWeights Load(string folder, LlmConfig config, IBackend backend, bool headNeeded) => new(folder, config, backend, headNeeded);
 
     /// <summary>Gives what was read of the mapped files back to the system; copies stay.</summary>
-    public void Release() => _files.ForEach(f => f.Release());
+    public void Release() => _tensors.ReleaseFiles();
 
-    public void Dispose()
+    public void Dispose() => _tensors.Dispose();
+
+    BlockWeights Block(string block)
     {
-        foreach (IBuffer copy in _copies)
-        {
-            copy.Dispose();
-        }
-
-        foreach (SafetensorsFile file in _files)
-        {
-            file.Dispose();
-        }
-    }
-
-    BlockWeights Block(LlmTensorNames names, int layer, LlmConfig config)
-    {
-        int width = config.Width, inner = config.MlpWidth, queries = config.Heads * config.HeadWidth, keys = config.KeyValueHeads * config.HeadWidth;
-        string Name(string pattern) => string.Format(CultureInfo.InvariantCulture, pattern, layer);
+        int width = _config.Width, inner = _config.MlpWidth, head = _config.HeadWidth, queries = _config.Heads * head, keys = _config.KeyValueHeads * head;
+        (LinearWeights query, LinearWeights key, LinearWeights value) = QueryKeyValue(block, queries, keys);
+        (LinearWeights? gate, LinearWeights up) = GateUp(block, inner);
+        bool byHead = _config.Traits.QueryKeyNorm == QueryKeyNorm.Head, normed = _config.Traits.QueryKeyNorm != QueryKeyNorm.None;
         return new BlockWeights
         {
-            AttentionNorm = Norm(Name(names.AttentionNorm), width),
-            Query = Weight(Name(names.Query), queries, width),
-            Key = Weight(Name(names.Key), keys, width),
-            Value = Weight(Name(names.Value), keys, width),
-            Output = Weight(Name(names.Output), width, queries),
-            PostAttentionNorm = names.PostAttentionNorm is { } a ? Norm(Name(a), width) : null,
-            MlpNorm = Norm(Name(names.MlpNorm), width),
-            Gate = Weight(Name(names.Gate), inner, width),
-            Up = Weight(Name(names.Up), inner, width),
-            Down = Weight(Name(names.Down), width, inner),
-            PostMlpNorm = names.PostMlpNorm is { } m ? Norm(Name(m), width) : null,
+            AttentionNorm = Norm(block, _names.AttentionNorm),
+            Query = query,
+            Key = key,
+            Value = value,
+            QueryNorm = normed ? Norm(block + _names.QueryNorm, byHead ? head : queries) : null,
+            KeyNorm = normed ? Norm(block + _names.KeyNorm, byHead ? head : keys) : null,
+            Output = Linear(block + _names.Output, width, queries, _config.OutputBias),
+            PostAttentionNorm = Norm(block, _names.PostAttentionNorm),
+            MlpNorm = Norm(block, _names.MlpNorm),
+            Gate = gate,
+            Up = up,
+            Down = Linear(block + _names.Down, width, inner, _config.MlpBias),
+            PostMlpNorm = Norm(block, _names.PostMlpNorm),
         };
     }
 
-    Matrix Weight(string name, int rows, int columns)
+    (LinearWeights Query, LinearWeights Key, LinearWeights Value) QueryKeyValue(string block, int queries, int keys)
     {
-        SafetensorsFile file = Find(name, rows, columns);
-        return file.Tensors[name].Type == "F16" ? Copy(file.Floats(name), rows, columns) : new Matrix(file.View(name), rows, columns, columns);
-    }
-
-    Matrix Norm(string name, int width) => Copy(Find(name, width).Floats(name), 1, width);
-
-    Matrix Copy(float[] values, int rows, int columns)
-    {
-        Matrix copy = _backend.Matrix(rows, columns);
-        _copies.Add(copy.Buffer);
-        _backend.Upload(values, copy);
-        return copy;
-    }
-
-    SafetensorsFile Find(string name, params long[] shape)
-    {
-        if (!_where.TryGetValue(name, out SafetensorsFile? file))
+        int width = _config.Width;
+        bool bias = _config.QueryKeyValueBias;
+        if (_config.Traits.QueryKeyValueLayout == QueryKeyValueLayout.Separate)
         {
-            throw new DiffractException($"{_folder} has no tensor {name}, wanted [{string.Join(", ", shape)}] as config.json says; the checkpoint is incomplete or of another family");
+            return (Linear(block + _names.Query, queries, width, bias), Linear(block + _names.Key, keys, width, bias), Linear(block + _names.Value, keys, width, bias));
         }
 
-        TensorEntry entry = file.Tensors[name];
-        if (entry.Type is not ("F32" or "BF16" or "F16"))
+        LinearWeights fused = Linear(block + _names.QueryKeyValue, queries + 2 * keys, width, bias);
+        if (_config.Traits.QueryKeyValueLayout == QueryKeyValueLayout.ByHead)
         {
-            throw new DiffractException($"{file.FilePath}: tensor {name} is {entry.Type}, wanted F32, BF16 or F16");
+            // Row (part, head, i) comes from row (head, part, i).
+            int head = _config.HeadWidth;
+            int Source(int row) => (row / head % _config.Heads * 3 + row / queries) * head + row % head;
+            fused = new LinearWeights(_tensors.Rows(fused.Weight, Source), fused.Bias is { } b ? _tensors.Columns(b, Source) : null);
         }
 
-        return entry.Shape.AsSpan().SequenceEqual(shape)
-            ? file
-            : throw new DiffractException(
-                $"{file.FilePath}: tensor {name} has the shape [{string.Join(", ", entry.Shape)}], wanted [{string.Join(", ", shape)}] as config.json says");
+        return (Part(fused, 0, queries), Part(fused, queries, keys), Part(fused, queries + keys, keys));
     }
-}
 
-/// <summary>The tensors of one block.</summary>
-sealed record BlockWeights
-{
-    public required Matrix AttentionNorm { get; init; }
+    (LinearWeights? Gate, LinearWeights Up) GateUp(string block, int inner)
+    {
+        bool bias = _config.MlpBias;
+        if (_names.GateUp is not { } both)
+        {
+            return (_names.Gate is { } gate ? Linear(block + gate, inner, _config.Width, bias) : null, Linear(block + _names.Up, inner, _config.Width, bias));
+        }
 
-    public required Matrix Query { get; init; }
+        LinearWeights fused = Linear(block + both, 2 * inner, _config.Width, bias);
+        return (Part(fused, 0, inner), Part(fused, inner, inner));
+    }
 
-    public required Matrix Key { get; init; }
+    /// <summary>Some of the outputs of a linear layer.</summary>
+    static LinearWeights Part(LinearWeights fused, int first, int count) => new(fused.Weight.SliceRows(first, count), fused.Bias?.SliceColumns(first, count));
 
-    public required Matrix Value { get; init; }
+    LinearWeights Linear(string name, int outputs, int inputs, bool bias) => new(
+        _config.Traits.StoresTransposed ? _tensors.Transposed(name + ".weight", outputs, inputs) : _tensors.Matrix(name + ".weight", outputs, inputs),
+        bias ? _tensors.Vector(name + ".bias", outputs) : null);
 
-    public required Matrix Output { get; init; }
+    NormWeights? Norm(string block, string? name) => name is null ? null : Norm(block + name, _config.Width);
 
-    public required Matrix? PostAttentionNorm { get; init; }
-
-    public required Matrix MlpNorm { get; init; }
-
-    public required Matrix Gate { get; init; }
-
-    public required Matrix Up { get; init; }
-
-    public required Matrix Down { get; init; }
-
-    public required Matrix? PostMlpNorm { get; init; }
+    NormWeights Norm(string name, int width) => new(_tensors.Vector(name + ".weight", width), _config.Traits.LayerNorms ? _tensors.Vector(name + ".bias", width) : null);
 }

@@ -15,6 +15,8 @@ sealed class LlmWorkspace(IBackend backend, LlmConfig config) : IDisposable
     Matrix _resid_TD;
     Matrix _last_RD;
     Matrix _final_RD;
+    Matrix _inner_TF;
+    Matrix _gated_TF;
 
     /// <summary>[T, D]: a norm's output.</summary>
     public Matrix Normed(int tokens) => Grown(ref _normed_TD, tokens, config.Width);
@@ -37,9 +39,15 @@ sealed class LlmWorkspace(IBackend backend, LlmConfig config) : IDisposable
     /// <summary>[R, D]: the rows that go into the head.</summary>
     public Matrix Final(int rows) => Grown(ref _final_RD, rows, config.Width);
 
+    /// <summary>[T, F]: inside an MLP that is not one operation.</summary>
+    public Matrix Inner(int tokens) => Grown(ref _inner_TF, tokens, config.MlpWidth);
+
+    /// <summary>[T, F]: its gate.</summary>
+    public Matrix Gated(int tokens) => Grown(ref _gated_TF, tokens, config.MlpWidth);
+
     public void Dispose()
     {
-        foreach (Matrix m in (ReadOnlySpan<Matrix>)[_normed_TD, _mixed_TD, _projected_TN, _attended_TN, _resid_TD, _last_RD, _final_RD])
+        foreach (Matrix m in (ReadOnlySpan<Matrix>)[_normed_TD, _mixed_TD, _projected_TN, _attended_TN, _resid_TD, _last_RD, _final_RD, _inner_TF, _gated_TF])
         {
             m.Buffer?.Dispose();
         }

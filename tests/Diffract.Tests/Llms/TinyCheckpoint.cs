@@ -1,21 +1,26 @@
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
+using Diffract.Compute.Buffers;
 using Diffract.Formats;
 
 namespace Diffract.Tests.Llms;
 
-/// <summary>A copy of the tiny golden Gemma 2 whose configuration and tensors a test may change.</summary>
+/// <summary>A copy of a tiny golden model (Gemma 2 when no family is named), in one file, whose configuration and tensors a test may change.</summary>
 sealed class TinyCheckpoint : IDisposable
 {
     readonly TemporaryFolder _folder = new();
 
-    public TinyCheckpoint(string config = "config.json")
+    public TinyCheckpoint(string config = "config.json", string family = "gemma2")
     {
-        Config = JsonNode.Parse(File.ReadAllText(GoldenFiles.Path($"models/gemma2/{config}")))!.AsObject();
-        using SafetensorsFile file = SafetensorsFile.Open(GoldenFiles.Path("models/gemma2/model.safetensors"));
-        foreach ((string name, TensorEntry entry) in file.Tensors)
+        string source = GoldenFiles.Path($"models/{family}");
+        Config = JsonNode.Parse(File.ReadAllText(Path.Combine(source, config)))!.AsObject();
+        foreach (string path in CheckpointFiles.Weights(source))
         {
-            Tensors[name] = ("F32", entry.Shape, file.Bytes(name).ToArray());
+            using SafetensorsFile file = SafetensorsFile.Open(path);
+            foreach ((string name, TensorEntry entry) in file.Tensors)
+            {
+                Tensors[name] = (entry.Type, entry.Shape, file.Bytes(name).ToArray());
+            }
         }
     }
 
@@ -64,6 +69,18 @@ sealed class TinyCheckpoint : IDisposable
             Tensors[name] = store
                 ? ("F16", shape, MemoryMarshal.AsBytes<Half>(halves).ToArray())
                 : ("F32", shape, MemoryMarshal.AsBytes<float>(Array.ConvertAll(halves, h => (float)h)).ToArray());
+        }
+    }
+
+    /// <summary>Rounds every tensor to bfloat16, stored as BF16 or widened again to F32.</summary>
+    public void RoundToBFloat16(bool store)
+    {
+        foreach ((string name, (string _, long[] shape, byte[] bytes)) in Tensors.ToArray())
+        {
+            ushort[] bits = Array.ConvertAll(MemoryMarshal.Cast<byte, float>(bytes).ToArray(), BFloat16.FromSingle);
+            Tensors[name] = store
+                ? ("BF16", shape, MemoryMarshal.AsBytes<ushort>(bits).ToArray())
+                : ("F32", shape, MemoryMarshal.AsBytes<float>(Array.ConvertAll(bits, BFloat16.ToSingle)).ToArray());
         }
     }
 
