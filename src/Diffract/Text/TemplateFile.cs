@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Diffract.Formats;
 using Diffract.Runs;
 
 namespace Diffract.Text;
@@ -73,15 +74,8 @@ sealed record TemplateFile(string? Text, string Source, IReadOnlyDictionary<stri
             return default;
         }
 
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllText(file));
-            return document.RootElement.ValueKind == JsonValueKind.Object ? document.RootElement.Clone() : throw new DiffractException($"{file} is not a JSON object; fetch it again");
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            throw new DiffractException($"{file} is not JSON ({e.Message}); fetch it again", inner: e);
-        }
+        using JsonDocument document = JsonFile.ReadObject(file, "a tokenizer's configuration");
+        return document.RootElement.Clone();
     }
 
     static string? FromConfig(JsonElement config, string file)

@@ -50,6 +50,7 @@ public sealed class MutatedTemplateTests : IDisposable
     [Theory]
     [InlineData("chat_template.jinja")]
     [InlineData("tokenizer_config.json, bytes")]
+    [InlineData("tokenizer_config.json, values")]
     public void Damaged_template_files_give_our_own_error_in_bounded_memory(string kind)
     {
         string[] configs = [.. Templates.SelectMany(Configs)];
