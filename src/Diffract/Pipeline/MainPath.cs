@@ -31,7 +31,7 @@ public static class MainPath
         // Before the plan is kept: a slip in the arguments must not bind the run folder.
         TokenizeStage.Check(tokenize);
         int loadedLatents = CheckCrosscoders(context, settings);
-        RunPlan plan = RunPlan.Make(context, settings);
+        RunPlan plan = RunPlan.Make(context, settings, loadedLatents);
         plan.Announce(context, settings, loadedLatents);
 
         TokenizeStage.Run(context, tokenize with { MaxTokens = plan.MaxTokens });

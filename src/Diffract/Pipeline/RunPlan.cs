@@ -18,7 +18,11 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
     const long LeastTokens = 100_000;
     const string FileName = "run.json";
 
-    public static RunPlan Make(StageContext context, PipelineSettings settings)
+    /// <param name="context">The run folder and who listens.</param>
+    /// <param name="settings">What was asked for.</param>
+    /// <param name="loadedLatents">Latents of the largest crosscoder that is loaded; 0 where all are trained.</param>
+    /// <exception cref="DiffractException">Arguments that do not fit, or a stage that cannot fit the memory.</exception>
+    public static RunPlan Make(StageContext context, PipelineSettings settings, int loadedLatents)
     {
         int blocks = LlmConfig.Load(settings.ChatModel).Layers;
         int layer = settings.Layer ?? blocks / 2;
@@ -45,6 +49,8 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
             return Kept(context.Run.Root, path, wanted, layer);
         }
 
+        // What cannot fit is refused before the folder is bound to these settings.
+        RunMemory.Plan(settings, layer, settings.MaxTokens, loadedLatents, context.Memory);
         double rate = HarvestRate.Measure(settings.BaseModel, settings.ChatModel, layer, context.Backend, context.Stop);
         long? cap = settings.MaxTokens;
         if (settings.Hours is { } hours)

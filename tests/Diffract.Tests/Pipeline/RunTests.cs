@@ -21,6 +21,27 @@ public sealed class RunTests(LoadedRun given) : IClassFixture<LoadedRun>
     }
 
     [Fact]
+    public void The_plan_says_what_every_stage_holds_and_why()
+    {
+        foreach (string part in (ReadOnlySpan<string>)["plan: base model", "stay in the mapped files", "plan: harvest: both models at once", "plan: crosscoder: ", "plan: latents, scale: ", "plan: evidence: both models at once", "hours of harvest"])
+        {
+            Assert.Contains(part, given.Output, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_memory_too_small_for_one_model_is_refused_before_the_folder_is_bound()
+    {
+        (int code, _, string error) = CommandLine.Run(
+            given.Folder,
+            "run", "--base", Path.Combine(GoldenFiles.Assets, "base"), "--chat", Path.Combine(GoldenFiles.Assets, "chat"), "--chats", Path.Combine(GoldenFiles.Assets, "chats.jsonl.gz"),
+            "--out", "small", "--memory", "0.25");
+        Assert.Equal(1, code);
+        Assert.Contains("with one model at a time, --memory allows 256 MiB; choose an earlier --layer", error, StringComparison.Ordinal);
+        Assert.False(File.Exists(Path.Combine(given.Folder, "small", "run.json")), "the folder takes other settings still");
+    }
+
+    [Fact]
     public void What_needs_the_other_kind_of_text_is_said()
         => Assert.Contains("no --text", given.Error, StringComparison.Ordinal);
 
@@ -58,6 +79,7 @@ public sealed class RunTests(LoadedRun given) : IClassFixture<LoadedRun>
     [InlineData("too small for every stage", "--tokens", "5000")]
     [InlineData("0 to 5", "--layer", "6")]
     [InlineData("wanted a number above 0", "--hours", "0")]
+    [InlineData("wanted GiB, a number above 0", "--memory", "0")]
     [InlineData("wanted at least 100,000", "--hours", "0.000001")]
     [InlineData("no-such-folder does not exist", "--crosscoder", "no-such-folder")]
     [InlineData("not an option", "--no-such-option")]
