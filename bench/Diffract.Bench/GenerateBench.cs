@@ -26,12 +26,17 @@ static class GenerateBench
         table.Header("model", "weights", "path", "MB read a token", "ms a token", "GB/s", "share of ceiling", "bytes allocated a token", "whole model: tokens/s");
         foreach (ElementType type in (ElementType[])[ElementType.BFloat16, ElementType.Float32])
         {
-            using ScaledCheckpoint gemma = ScaledCheckpoint.Gemma2(type);
-            Row(table, "Gemma 2 2B", 13, gemma, type, path, threads, read);
-            if (type == ElementType.BFloat16 && path != CpuPath.Vector)
+            using (ScaledCheckpoint gemma = ScaledCheckpoint.Gemma2(type))
             {
-                Row(table, "Gemma 2 2B", 13, gemma, type, CpuPath.Vector, threads, read);
+                Row(table, "Gemma 2 2B", 13, gemma, type, path, threads, read);
+                if (type == ElementType.BFloat16 && path != CpuPath.Vector)
+                {
+                    Row(table, "Gemma 2 2B", 13, gemma, type, CpuPath.Vector, threads, read);
+                }
             }
+
+            using ScaledCheckpoint llama = ScaledCheckpoint.Llama32(type);
+            Row(table, "Llama 3.2 1B", 8, llama, type, path, threads, read);
         }
     }
 

@@ -21,12 +21,17 @@ static class PrefillBench
         table.Header("model", "weights", "path", "sequences", "ms", "tokens/s", "GFLOP/s", "share of ceiling", "bytes allocated");
         foreach (ElementType type in (ElementType[])[ElementType.BFloat16, ElementType.Float32])
         {
-            using ScaledCheckpoint gemma = ScaledCheckpoint.Gemma2(type);
-            Rows(table, "Gemma 2 2B", gemma, type, path, threads, ceiling, [(1, 1024), (8, 128)]);
-            if (type == ElementType.BFloat16 && path != CpuPath.Vector)
+            using (ScaledCheckpoint gemma = ScaledCheckpoint.Gemma2(type))
             {
-                Rows(table, "Gemma 2 2B", gemma, type, CpuPath.Vector, threads, ceiling, [(1, 1024)]);
+                Rows(table, "Gemma 2 2B", gemma, type, path, threads, ceiling, [(1, 1024), (8, 128)]);
+                if (type == ElementType.BFloat16 && path != CpuPath.Vector)
+                {
+                    Rows(table, "Gemma 2 2B", gemma, type, CpuPath.Vector, threads, ceiling, [(1, 1024)]);
+                }
             }
+
+            using ScaledCheckpoint llama = ScaledCheckpoint.Llama32(type);
+            Rows(table, "Llama 3.2 1B", llama, type, path, threads, ceiling, [(1, 1024)]);
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Diffract.Cpu.Matmul;
 
@@ -15,25 +16,25 @@ static unsafe class FewRowsF32
     /// <summary>Width of a panel.</summary>
     public const int Columns = 32;
 
-    /// <summary>c[i][j] (+)= Σ_k a[i][k]·b[k][j] for rows = 1 .. 3; c has <see cref="Columns"/> elements a row.</summary>
-    public static void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, bool accumulate)
+    /// <summary>c[i][j] (+)= Σ_k a[i][k]·b[k][j] for rows = 1 .. 3; c has <see cref="Columns"/> elements a row. For each k <paramref name="share"/> more bytes from <paramref name="ahead"/> on are fetched.</summary>
+    public static void Run(nint depth, float* a, nint lda, int rows, float* b, float* c, bool accumulate, byte* ahead, nint share)
     {
         switch (rows)
         {
             case 1:
-                One(depth, a, b, c, accumulate);
+                One(depth, a, b, c, accumulate, ahead, share);
                 break;
             case 2:
-                Two(depth, a, a + lda, b, c, accumulate);
+                Two(depth, a, a + lda, b, c, accumulate, ahead, share);
                 break;
             default:
-                Three(depth, a, a + lda, a + 2 * lda, b, c, accumulate);
+                Three(depth, a, a + lda, a + 2 * lda, b, c, accumulate, ahead, share);
                 break;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    static void One(nint depth, float* a, float* b, float* c, bool accumulate)
+    static void One(nint depth, float* a, float* b, float* c, bool accumulate, byte* ahead, nint share)
     {
         Vector256<float> s0 = Vector256<float>.Zero;
         Vector256<float> s1 = Vector256<float>.Zero;
@@ -49,6 +50,12 @@ static unsafe class FewRowsF32
 
         for (nint k = 0; k < depth; k++)
         {
+            if (Sse.IsSupported)
+            {
+                Sse.Prefetch1(ahead);
+                ahead += share;
+            }
+
             Vector256<float> x = Vector256.Create(a[k]);
             s0 = Vector256.FusedMultiplyAdd(x, Vector256.LoadAligned(b), s0);
             s1 = Vector256.FusedMultiplyAdd(x, Vector256.LoadAligned(b + 8), s1);
@@ -64,7 +71,7 @@ static unsafe class FewRowsF32
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    static void Two(nint depth, float* a0, float* a1, float* b, float* c, bool accumulate)
+    static void Two(nint depth, float* a0, float* a1, float* b, float* c, bool accumulate, byte* ahead, nint share)
     {
         Vector256<float> s00 = Vector256<float>.Zero;
         Vector256<float> s01 = Vector256<float>.Zero;
@@ -88,6 +95,12 @@ static unsafe class FewRowsF32
 
         for (nint k = 0; k < depth; k++)
         {
+            if (Sse.IsSupported)
+            {
+                Sse.Prefetch1(ahead);
+                ahead += share;
+            }
+
             Vector256<float> b0 = Vector256.LoadAligned(b);
             Vector256<float> b1 = Vector256.LoadAligned(b + 8);
             Vector256<float> b2 = Vector256.LoadAligned(b + 16);
@@ -116,7 +129,7 @@ static unsafe class FewRowsF32
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    static void Three(nint depth, float* a0, float* a1, float* a2, float* b, float* c, bool accumulate)
+    static void Three(nint depth, float* a0, float* a1, float* a2, float* b, float* c, bool accumulate, byte* ahead, nint share)
     {
         Vector256<float> s00 = Vector256<float>.Zero;
         Vector256<float> s01 = Vector256<float>.Zero;
@@ -148,6 +161,12 @@ static unsafe class FewRowsF32
 
         for (nint k = 0; k < depth; k++)
         {
+            if (Sse.IsSupported)
+            {
+                Sse.Prefetch1(ahead);
+                ahead += share;
+            }
+
             Vector256<float> x0 = Vector256.Create(a0[k]);
             Vector256<float> x1 = Vector256.Create(a1[k]);
             Vector256<float> x2 = Vector256.Create(a2[k]);

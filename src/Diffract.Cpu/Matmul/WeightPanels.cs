@@ -22,7 +22,7 @@ static unsafe class WeightPanels
     /// <param name="depth">Steps of k.</param>
     /// <param name="columns">Width of the panel.</param>
     /// <param name="panel">Aligned to 32 bytes.</param>
-    /// <param name="ahead">What will be read next, laid out alike, and is fetched meanwhile; or null.</param>
+    /// <param name="ahead">What will be read later: half as many bytes from here on are fetched meanwhile. Or null.</param>
     public static void FromRows(byte* source, nint stride, ElementType type, int rows, int depth, int columns, float* panel, byte* ahead)
     {
         if (rows < columns)
@@ -35,14 +35,14 @@ static unsafe class WeightPanels
         {
             for (; done <= rows - 8; done += 8)
             {
-                byte* next = ahead == null ? source : ahead;
+                byte* next = ahead == null ? null : ahead + done * (nint)depth * type.Size() / 2;
                 if (type == ElementType.BFloat16)
                 {
-                    EightBFloat16(source + done * stride, stride, depth, panel + done, columns, next + done * stride);
+                    EightBFloat16(source + done * stride, stride, depth, panel + done, columns, next);
                 }
                 else
                 {
-                    Eight(source + done * stride, stride, depth, panel + done, columns, next + done * stride);
+                    Eight(source + done * stride, stride, depth, panel + done, columns, next);
                 }
             }
         }
@@ -68,8 +68,12 @@ static unsafe class WeightPanels
         int k = 0;
         for (; k <= depth - 32; k += 32)
         {
-            Fetch(ahead, stride);
-            ahead += Line;
+            if (ahead != null)
+            {
+                Fetch(ahead);
+                ahead += 4 * Line;
+            }
+
             PairsBFloat16(source, stride, target, columns);
             PairsBFloat16(source + 16, stride, target + 8 * columns, columns);
             PairsBFloat16(source + 32, stride, target + 16 * columns, columns);
@@ -103,8 +107,12 @@ static unsafe class WeightPanels
         int k = 0;
         for (; k <= depth - 16; k += 16)
         {
-            Fetch(ahead, stride);
-            ahead += Line;
+            if (ahead != null)
+            {
+                Fetch(ahead);
+                ahead += 4 * Line;
+            }
+
             Four(source, stride, target, columns);
             Four(source + 16, stride, target + 4 * columns, columns);
             Four(source + 32, stride, target + 8 * columns, columns);
@@ -156,7 +164,7 @@ static unsafe class WeightPanels
 
     /// <summary>p_j = the j-th 32-bit element of each of eight rows, j = 0 .. 3.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static void Turn(byte* source, nint stride, out Vector256<int> p0, out Vector256<int> p1, out Vector256<int> p2, out Vector256<int> p3)
+    public static void Turn(byte* source, nint stride, out Vector256<int> p0, out Vector256<int> p1, out Vector256<int> p2, out Vector256<int> p3)
     {
         byte* third = source + 2 * stride, fifth = source + 4 * stride, seventh = third + 4 * stride;
         Vector256<int> r0 = Avx.InsertVector128(Vector128.Load((int*)source).ToVector256Unsafe(), Vector128.Load((int*)fifth), 1);
@@ -172,16 +180,11 @@ static unsafe class WeightPanels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static void Fetch(byte* ahead, nint stride)
+    static void Fetch(byte* ahead)
     {
-        byte* fifth = ahead + 4 * stride;
-        Sse.Prefetch0(ahead);
-        Sse.Prefetch0(ahead + stride);
-        Sse.Prefetch0(ahead + 2 * stride);
-        Sse.Prefetch0(ahead + 3 * stride);
-        Sse.Prefetch0(fifth);
-        Sse.Prefetch0(fifth + stride);
-        Sse.Prefetch0(fifth + 2 * stride);
-        Sse.Prefetch0(fifth + 3 * stride);
+        Sse.Prefetch1(ahead);
+        Sse.Prefetch1(ahead + Line);
+        Sse.Prefetch1(ahead + 2 * Line);
+        Sse.Prefetch1(ahead + 3 * Line);
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Diffract.Compute.Buffers;
 
 namespace Diffract.Cpu.Matmul;
 
@@ -25,6 +26,8 @@ static unsafe class WeightTasks
 
     /// <summary>Widest panel of any tile.</summary>
     const int MaxColumns = 48;
+
+    const int FewDepth = 128;
 
     /// <summary>Most rows of any tile.</summary>
     const int MaxRows = 8;
@@ -93,13 +96,26 @@ static unsafe class WeightTasks
         {
             Block* block = way == 0 ? &first : &second;
             bool started = Start(job, block, 0, rows, n, columns);
+            if (rows == 1 && columns % OneRow.Columns == 0 && OneRow.IsSupported)
+            {
+                byte* next = block->Weights.At(n + columns, 0);
+                for (int j = 0; j < columns; j += OneRow.Columns)
+                {
+                    OneRow.Run(job->Depth, job->X, block->Weights.At(n + j, 0), block->Weights.Stride, block->Weights.Type, block->Sums + j, started, next);
+                    next += OneRow.Columns * block->Weights.Stride;
+                }
+
+                continue;
+            }
+
             int k = 0;
             do
             {
-                int deep = Math.Min(MaxDepth, job->Depth - k);
-                byte* ahead = k + deep < job->Depth ? block->Weights.At(n, k + deep) : way + 1 < ways ? second.Weights.At(n, 0) : first.Weights.At(n + columns, 0);
+                int deep = Math.Min(tiled ? MaxDepth : FewDepth, job->Depth - k);
+                byte* ahead = block->Weights.At(n + columns, 0) + (nint)k * columns * block->Weights.Type.Size();
                 WeightPanels.FromRows(block->Weights.At(n, k), block->Weights.Stride, block->Weights.Type, columns, deep, width, strip, ahead);
-                Sum<T>(job, tiled, k, deep, strip, block->Sums, started);
+                nint half = (nint)deep * columns * block->Weights.Type.Size() / 2;
+                Sum<T>(job, tiled, k, deep, strip, block->Sums, started, ahead + half, half);
                 started = true;
                 k += deep;
             }
@@ -147,8 +163,7 @@ static unsafe class WeightTasks
             for (int k = 0; k < job->Depth; k += MaxDepth)
             {
                 int deep = Math.Min(MaxDepth, job->Depth - k);
-                byte* ahead = k + deep < job->Depth ? weights.At(job->NextFirst + n, k + deep) : null;
-                WeightPanels.FromRows(weights.At(job->NextFirst + n, k), weights.Stride, weights.Type, columns, deep, T.Columns, panel + (nint)k * T.Columns, ahead);
+                WeightPanels.FromRows(weights.At(job->NextFirst + n, k), weights.Stride, weights.Type, columns, deep, T.Columns, panel + (nint)k * T.Columns, null);
             }
         }
     }
@@ -211,24 +226,30 @@ static unsafe class WeightTasks
     }
 
     /// <summary>Some steps of k of one strip by all rows.</summary>
-    static void Sum<T>(Job* job, bool tiled, int k, int deep, float* strip, float* sums, bool started)
+    static void Sum<T>(Job* job, bool tiled, int k, int deep, float* strip, float* sums, bool started, byte* ahead, nint bytes)
         where T : ITile
     {
         if (tiled)
         {
+            nint floats = (bytes / sizeof(float) / job->TileCount + 15) & ~15;
             for (int i = 0; i < job->Rows; i += T.Rows)
             {
+                Fetch((float*)ahead, floats);
+                ahead += floats * sizeof(float);
                 T.Run(deep, TileAt<T>(job, i / T.Rows, k), 1, Math.Min(T.Rows, job->Rows - i), strip, sums + i * T.Columns, T.Columns, started, T.Rows);
             }
 
             return;
         }
 
+        int passes = (job->Rows + FewRowsF32.Rows - 1) / FewRowsF32.Rows;
+        nint share = bytes / passes / Math.Max(1, deep);
         for (int i = 0; i < job->Rows;)
         {
             // Four rows are two and two.
             int some = job->Rows - i == 4 ? 2 : Math.Min(FewRowsF32.Rows, job->Rows - i);
-            FewRowsF32.Run(deep, job->X + i * job->XStride + k, job->XStride, some, strip, sums + i * FewRowsF32.Columns, started);
+            FewRowsF32.Run(deep, job->X + i * job->XStride + k, job->XStride, some, strip, sums + i * FewRowsF32.Columns, started, ahead, share);
+            ahead += share * deep;
             i += some;
         }
     }
