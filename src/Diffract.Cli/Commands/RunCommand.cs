@@ -15,6 +15,7 @@ static class RunCommand
         Option<string[]> texts = new("--text") { Description = "Files of documents: JSON lines with `text`, plain or .gz. --text or --chats alone is enough.", AllowMultipleArgumentsPerToken = true };
         Option<string[]> chats = new("--chats") { Description = "Files of chats: JSON lines with `turns`, plain or .gz.", AllowMultipleArgumentsPerToken = true };
         Option<string[]> crosscoders = new("--crosscoder") { Description = "Folders of crosscoders to examine, or their names on the hub (org/name[/folder][@revision]): nothing is trained then.", AllowMultipleArgumentsPerToken = true };
+        Option<string?> scale = new("--input-scale") { Description = "For a crosscoder trained on scaled activations: one factor, one for each model (0.21,0.19), auto (the square root of the width over their mean norm), or none. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
         Option<int?> layer = new("--layer") { Description = "Hooked block, counted from 0. Default: half the blocks, rounded down." };
         Option<long?> tokens = new("--tokens") { Description = "Most tokens to harvest, of all splits; 100,000 or more. Default: all that the files give." };
         Option<double?> hours = new("--hours") { Description = "Most hours to harvest, turned into tokens by a short measured probe. Default: no limit." };
@@ -30,7 +31,7 @@ static class RunCommand
         Option<double?> memory = CommonOptions.Memory();
         Command command = new("run", "From two checkpoints and text to a report of what changed; stops with Ctrl-C, goes on when called again.")
         {
-            baseModel, chatModel, texts, chats, crosscoders, layer, tokens, hours, skipFirst, kind, preset, seed, output, fresh, unset, memory,
+            baseModel, chatModel, texts, chats, crosscoders, scale, layer, tokens, hours, skipFirst, kind, preset, seed, output, fresh, unset, memory,
         };
         ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
@@ -43,6 +44,7 @@ static class RunCommand
                 Chats = parse.GetValue(chats) ?? [],
                 ChatFormat = format.Of(parse),
                 Crosscoders = [.. (parse.GetValue(crosscoders) ?? []).Select(c => Places.Dictionary(c, progress, stop))],
+                InputScale = InputScale.Parse(parse.GetValue(scale)),
                 Layer = parse.GetValue(layer),
                 MaxTokens = parse.GetValue(tokens),
                 Hours = parse.GetValue(hours),

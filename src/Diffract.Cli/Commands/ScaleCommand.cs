@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Diffract.Crosscoders;
 using Diffract.Latents;
 using Diffract.Runs;
 using Diffract.Scaling;
@@ -26,10 +27,11 @@ static class ScaleCommand
         Option<bool> fresh = new("--fresh") { Description = "Replace what is there. Default: keep it." };
         Option<string?> crosscoder = new("--crosscoder") { Description = "Loose files: crosscoder folder in any published layout (diffract export --help lists them)." };
         Option<string?> activations = new("--activations") { Description = "Loose files: safetensors with x [N,M,D]." };
+        Option<string?> scale = new("--input-scale") { Description = "Loose files: for a crosscoder trained on scaled activations: one factor, one for each model (0.21,0.19), auto (the square root of the width over their mean norm), or none. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
         Option<string?> output = new("--out") { Description = "Loose files: safetensors to write." };
         Option<double?> memory = CommonOptions.Memory();
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[name, layer, blocks, unset, fresh, crosscoder, activations, output, memory])
+        foreach (Option option in (Option[])[name, layer, blocks, unset, fresh, crosscoder, activations, scale, output, memory])
         {
             command.Options.Add(option);
         }
@@ -39,6 +41,11 @@ static class ScaleCommand
             string?[] loose = [parse.GetValue(crosscoder), parse.GetValue(activations), parse.GetValue(output)];
             if (loose.All(v => v is null))
             {
+                if (parse.GetValue(scale) is { } said)
+                {
+                    throw DiffractException.Argument($"--input-scale {said} belongs to the loose form; a run's crosscoder holds its own: give it to `diffract run --crosscoder`");
+                }
+
                 if (parse.GetValue(run) is not { } path)
                 {
                     throw DiffractException.Argument("wanted a run folder (or the loose form: --crosscoder DIR --activations X.safetensors --out Y.safetensors); see `diffract scale --help`");
@@ -65,7 +72,7 @@ static class ScaleCommand
                     "loose files take --crosscoder DIR --activations X.safetensors --out Y.safetensors and no run folder, --name, --layer or --fresh; see `diffract scale --help`");
             }
 
-            LooseScaling.Run(backend, progress, Places.Dictionary(loose[0]!, progress, stop), loose[1]!, loose[2]!, parse.GetValue(unset), stop);
+            LooseScaling.Run(backend, progress, Places.Dictionary(loose[0]!, progress, stop), loose[1]!, loose[2]!, parse.GetValue(unset), InputScale.Parse(parse.GetValue(scale)), stop);
         });
         return command;
     }

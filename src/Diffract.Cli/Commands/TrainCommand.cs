@@ -24,7 +24,8 @@ static class TrainCommand
               folder (batchtopk-s1, l1-s2, …), checkpoints and end, and trained alone with that --order-seed it gets the same bits.
 
             Loose files: diffract train --activations X.safetensors [--init W.safetensors] [--order stored|shuffled] --out DIR
-              X: x [steps, B, M, D] (each entry is a batch) or [N, M, D] (consecutive batches of --batch tokens; a remainder is left out). W: first weights under published names
+              X: x [steps, B, M, D] (each entry is a batch) or [N, M, D] (consecutive batches of --batch tokens; a remainder is left out); models of different widths have a tensor
+              each, x.0 [steps, B, D0] or [N, D0], x.1 and so on, and so have W and the result (encoder.weight.0 [D0, L], decoder.weight.0 [L, D0], decoder.bias.0 [D0]). W: first weights under published names
               (encoder.weight [M, D, L], encoder.bias [L], decoder.weight [M, L, D], decoder.bias [M, D]; also with the prefix init.), with k, threshold and code_normalization_id
               where it has them; --k and --code-norm win over those, a threshold that is set goes on. An encoder of fewer models than the decoder reads --encoder-models.
               Activations are normalised where W has activation_mean and activation_std without NaN. For --kind sae: x [steps, B, D] or [N, D]; W: encoder.weight [L, D], encoder.bias [L],
@@ -137,7 +138,7 @@ static class TrainCommand
         readonly Option<long?> _decayStart = new("--decay-start") { Description = "Step from which the learning rate falls to 0 at the end. [never]" };
         readonly Option<int?> _seed = TrainVariants.List(new Option<int?>("--seed") { Description = "Decides first weights and order. [42]" });
         readonly Option<int?> _orderSeed = new("--order-seed") { Description = "Run folder: decides the order of the batches. Default: --seed, in a list the first." };
-        readonly Option<bool> _sameInit = new("--same-init") { Description = "Begin with the same weights for all models; false draws for each. [true]", DefaultValueFactory = _ => true };
+        readonly Option<bool?> _sameInit = new("--same-init") { Description = "Begin with the same weights for all models; false draws for each. [true; false for models of different widths]" };
         readonly Option<bool> _transposeInit = new("--init-with-transpose") { Description = "Begin with the decoder as the encoder's transpose; false draws it. [true]", DefaultValueFactory = _ => true };
         readonly Option<double?> _initNorm = new("--init-norm") { Description = "Length of the first vectors; 0 leaves the draws as they are. [1 for batchtopk, 0.5 for jumprelu, 0.005 for l1]" };
         readonly Option<long?> _checkpointEvery = new("--checkpoint-every") { Description = "Steps between two checkpoints. Default: a tenth of a run folder's training; none for loose files." };

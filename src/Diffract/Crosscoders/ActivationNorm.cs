@@ -38,6 +38,26 @@ public sealed record ActivationNorm(float[] Mean_E, float[] Std_E, float TargetR
         return new ActivationNorm(mean_E, std_E, targetRms, scale_M);
     }
 
+    /// <summary>
+    /// The normalisation that multiplies each model's activations by a factor and takes off no mean: how a dictionary that was trained on scaled activations is kept in published files. σ is
+    /// such that the published formula gives the factor back.
+    /// </summary>
+    public static ActivationNorm OfFactors(ReadOnlySpan<double> factor_M, int[] modelOffsets)
+    {
+        float[] std_E = new float[modelOffsets[^1]], scale_M = new float[factor_M.Length];
+        for (int m = 0; m < scale_M.Length; m++)
+        {
+            int width = modelOffsets[m + 1] - modelOffsets[m];
+            std_E.AsSpan(modelOffsets[m], width).Fill((float)Math.Sqrt(Math.Max(0, (1 / (factor_M[m] * factor_M[m])) - Smallest) / width));
+            scale_M[m] = (float)factor_M[m];
+        }
+
+        return new ActivationNorm(new float[modelOffsets[^1]], std_E, 1, scale_M);
+    }
+
+    /// <summary>True where activations are only multiplied (<see cref="OfFactors"/>).</summary>
+    public bool OnlyScales => Array.TrueForAll(Mean_E, m => m == 0);
+
     /// <summary>g of each column.</summary>
     public float[] Factor_E(int[] modelOffsets) => Spread(modelOffsets, g => g);
 

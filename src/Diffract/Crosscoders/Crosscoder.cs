@@ -10,8 +10,8 @@ namespace Diffract.Crosscoders;
 /// </summary>
 public sealed class Crosscoder : IDisposable
 {
-    readonly Matrix[] _normalisation;
     readonly Selection[] _rules_M;
+    Matrix[] _normalisation = [];
     Matrix? _scratch_BE;
 
     /// <summary>All weights zero, threshold unset.</summary>
@@ -34,8 +34,7 @@ public sealed class Crosscoder : IDisposable
         Array.Fill(Thresholds, -1);
         _rules_M = new Selection[Decoupled ? Models : 0];
         Masks = config.NewMasks();
-        Normalisation = normalisation;
-        _normalisation = normalisation is null ? [] : [Row(normalisation.Mean_E), Row(normalisation.Factor_E(ModelOffsets)), Row(normalisation.Inverse_E(ModelOffsets))];
+        SetNormalisation(normalisation);
         RefreshNorms();
     }
 
@@ -44,7 +43,7 @@ public sealed class Crosscoder : IDisposable
     public IBackend Backend { get; }
 
     /// <summary>What activations go through before the encoder; null where it takes raw ones. Weights, norms and residuals are then in units of normalised activations.</summary>
-    public ActivationNorm? Normalisation { get; }
+    public ActivationNorm? Normalisation { get; private set; }
 
     /// <summary>Which models each latent reads and writes; null for all.</summary>
     public LatentMasks? Masks { get; }
@@ -107,6 +106,12 @@ public sealed class Crosscoder : IDisposable
     /// <summary>The weights as the kernels take them, without moments.</summary>
     public LatentParameters Parameters
         => new(WEnc_LE, BEnc_L, WDec_LE, default, default, default, default, default, default, Norms_LM, Scale_L, ModelOffsets, Config.CodeNorm, null, Masks, Config.Sae);
+
+    /// <summary>
+    /// Activations are multiplied by these factors before the encoder and reconstructions divided by them, as a dictionary that was trained on scaled activations needs; null takes that away.
+    /// Codes, decoder norms and thresholds stay those of the units that it was trained in.
+    /// </summary>
+    public void ScaleInputs(double[]? factor_M) => SetNormalisation(factor_M is null ? null : ActivationNorm.OfFactors(factor_M, ModelOffsets));
 
     /// <summary>Recomputes decoder norms and code norm; call it after weights were changed by hand.</summary>
     public void RefreshNorms() => Backend.Crosscoder.DecoderNorms(Parameters);
@@ -205,6 +210,16 @@ public sealed class Crosscoder : IDisposable
     /// <summary>The reconstruction of normalised activations, decoder bias included.</summary>
     public void DecodeNormalised(SparseCode code, Matrix recon_BE) => Backend.Crosscoder.Decode(code, WDec_LE, BDec_E, recon_BE);
 
+    /// <summary>What the latents of a code add to raw activations [B, E]: Σ f·d in raw units, without any bias.</summary>
+    public void DecodeLatents(SparseCode code, Matrix sum_BE)
+    {
+        Backend.Crosscoder.Decode(code, WDec_LE, null, sum_BE);
+        if (Normalisation is not null)
+        {
+            Backend.Crosscoder.Affine(sum_BE, null, _normalisation[2], null, sum_BE);
+        }
+    }
+
     /// <summary>
     /// Δ-norm of a latent, ½((‖d_chat‖ - ‖d_base‖)/max(‖d_chat‖, ‖d_base‖) + 1), between the first two models: 1 is chat-only, 0 base-only; NaN when both norms are 0.
     /// </summary>
@@ -236,6 +251,13 @@ public sealed class Crosscoder : IDisposable
         }
 
         return scratch_BE.SliceRows(0, rows);
+    }
+
+    void SetNormalisation(ActivationNorm? normalisation)
+    {
+        Array.ForEach(_normalisation, m => m.Buffer.Dispose());
+        Normalisation = normalisation;
+        _normalisation = normalisation is null ? [] : [Row(normalisation.Mean_E), Row(normalisation.Factor_E(ModelOffsets)), Row(normalisation.Inverse_E(ModelOffsets))];
     }
 
     Matrix Row(float[] values)

@@ -47,6 +47,9 @@ public sealed record CrosscoderConfig
     /// <summary>E: the models' widths end to end.</summary>
     public int E => ModelOffsets[^1];
 
+    /// <summary>False where the models have different widths, which no published layout holds.</summary>
+    public bool EqualWidths => Array.TrueForAll(Widths, w => w == Widths[0]);
+
     /// <summary>How a latent's code is scaled for selection, penalty and statistics.</summary>
     public CodeNorm CodeNorm { get; init; } = CodeNormKind.Crosscoder;
 

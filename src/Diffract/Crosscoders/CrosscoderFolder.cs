@@ -7,7 +7,7 @@ using Diffract.Runs;
 namespace Diffract.Crosscoders;
 
 /// <summary>
-/// A crosscoder on disk: read in any published layout (<see cref="FolderLayout"/>), written as the hub has it, <c>model.safetensors</c> and <c>config.json</c>. The file's buffers (k, threshold,
+/// A crosscoder on disk: read in any published layout (<see cref="FolderLayout"/>), written as the hub has it, <c>model.safetensors</c> and <c>config.json</c> (with a tensor for each model where widths differ). The file's buffers (k, threshold,
 /// code norm) win over the configuration.
 /// </summary>
 public static class CrosscoderFolder
@@ -81,6 +81,12 @@ public static class CrosscoderFolder
             ["dict_size"] = config.Latents,
             ["target_rms"] = crosscoder.Normalisation?.TargetRms ?? 1.0,
         };
+        if (!config.EqualWidths)
+        {
+            fields.Remove("activation_dim");
+            fields["activation_dims"] = new JsonArray([.. config.Widths.Select(w => (JsonNode)w)]);
+        }
+
         if (config.Kind == CrosscoderKind.BatchTopK)
         {
             fields["k"] = config.K;
@@ -96,7 +102,7 @@ public static class CrosscoderFolder
         fields["init_with_transpose"] = init?.Transpose ?? true;
         fields["norm_init_scale"] = init?.Norm is { } norm ? JsonValue.Create(norm) : null;
         fields["num_layers"] = config.Models;
-        fields["same_init_for_all_layers"] = init?.SameForAllModels ?? true;
+        fields["same_init_for_all_layers"] = init?.SameForAllModels ?? config.EqualWidths;
         if (config.CodeNorm.Kind == CodeNormKind.Mixed)
         {
             fields["code_normalization_alpha_sae"] = config.CodeNorm.AlphaSae;

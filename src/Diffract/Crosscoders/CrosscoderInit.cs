@@ -33,18 +33,18 @@ public sealed record CrosscoderInit(long Seed, bool SameForAllModels = true, boo
             return;
         }
 
-        if (SameForAllModels && widths.Any(w => w != widths[0]))
+        if (SameForAllModels && !crosscoder.Config.EqualWidths)
         {
-            throw DiffractException.Argument($"models of widths [{string.Join(", ", widths)}] cannot begin with the same weights; wanted equal widths, or a draw for each model");
+            throw DiffractException.Argument($"models of widths [{string.Join(", ", widths)}] cannot begin with the same weights; wanted equal widths, or a draw for each (--same-init false)");
         }
 
-        // torch's fan-in: columns of a matrix [d, L] or [L, d]; all but the first axis of a tensor [M, d, L] or [M, L, d].
-        double encoderFan = SameForAllModels ? crosscoder.Latents : (double)widths[0] * crosscoder.Latents;
-        double decoderFan = SameForAllModels ? widths[0] : (double)widths[0] * crosscoder.Latents;
         for (int j = 0; j < crosscoder.Latents; j++)
         {
             for (int m = 0; m < widths.Length; m++)
             {
+                // torch's fan-in: columns of a matrix [d, L] or [L, d]; all but the first axis of a tensor [M, d, L] or [M, L, d], with each model's own d.
+                double encoderFan = SameForAllModels ? crosscoder.Latents : (double)widths[m] * crosscoder.Latents;
+                double decoderFan = SameForAllModels ? widths[m] : (double)widths[m] * crosscoder.Latents;
                 Span<float> enc_D = crosscoder.WEnc_LE.Row(j)[offsets[m]..offsets[m + 1]];
                 Span<float> dec_D = crosscoder.WDec_LE.Row(j)[offsets[m]..offsets[m + 1]];
                 Draw(enc_D, EncoderStream, j, SameForAllModels ? 0 : m, encoderFan);

@@ -5,12 +5,11 @@ namespace Diffract.Crosscoders;
 /// <summary>Keeps dictionaries from stages that would read wrong numbers out of them.</summary>
 public static class DictionaryForm
 {
-    /// <summary>Refuses, by name, an SAE, a decoupled code, and normalised activations where the stage does not take those.</summary>
+    /// <summary>Refuses, by name, an SAE and a decoupled code.</summary>
     /// <param name="crosscoder">The dictionary.</param>
     /// <param name="name">What the message calls it.</param>
     /// <param name="stage">What the message calls the stage.</param>
-    /// <param name="normalised">The stage takes dictionaries on normalised activations.</param>
-    public static void Require(Crosscoder crosscoder, string name, string stage, bool normalised = false)
+    public static void Require(Crosscoder crosscoder, string name, string stage)
     {
         if (crosscoder.Config.Sae)
         {
@@ -20,11 +19,6 @@ public static class DictionaryForm
         if (crosscoder.Decoupled)
         {
             throw new DiffractException($"{name} is decoupled: it has a code for each model; {stage} takes one code for all: train one with another --code-norm");
-        }
-
-        if (crosscoder.Normalisation is not null && !normalised)
-        {
-            throw new DiffractException($"{name} works on normalised activations; {stage} takes decoders in raw units only: train one without --normalise");
         }
     }
 }

@@ -23,6 +23,12 @@ public static class LayoutWriter
     /// <exception cref="DiffractException">The layout cannot hold the dictionary; the message says what.</exception>
     public static void Save(FolderLayout layout, string folder, Crosscoder crosscoder)
     {
+        if (!crosscoder.Config.EqualWidths)
+        {
+            throw DiffractException.Argument(
+                $"the layout {Layouts.FirstOrDefault(l => l.Value == layout).Key} cannot hold models of widths {string.Join(" and ", crosscoder.Config.Widths)}, nor can any published one; copy the folder as it is");
+        }
+
         switch (layout)
         {
             case FolderLayout.Hub:

@@ -7,13 +7,21 @@ using Diffract.Runs;
 namespace Diffract.Crosscoders;
 
 /// <summary>
-/// Encoding a loose file: <c>x</c> [N, M, D] (SAEs [N, D]), raw, to <c>code</c> [N, L] (unscaled; decoupled [N, M, L]) and <c>reconstruction</c>, of the shape of x and raw too.
+/// Encoding a loose file: <c>x</c> [N, M, D] (SAEs [N, D]), raw, to <c>code</c> [N, L] (unscaled; decoupled [N, M, L]) and <c>reconstruction</c>, of the shape of x and raw too; a file with a
+/// tensor for each model, <c>x.0</c> [N, D0], <c>x.1</c> [N, D1], gets <c>reconstruction.0</c>, <c>reconstruction.1</c>.
 /// </summary>
 public static class LooseEncoding
 {
     const int Batch = 1024;
 
-    public static void Run(string folder, string activations, string output, IBackend backend, IProgressSink progress, CancellationToken stop)
+    /// <param name="folder">The crosscoder.</param>
+    /// <param name="activations">safetensors to read.</param>
+    /// <param name="output">safetensors to write.</param>
+    /// <param name="scale">What was said of its input scale.</param>
+    /// <param name="backend">Where kernels run.</param>
+    /// <param name="progress">Who listens.</param>
+    /// <param name="stop">Ctrl-C.</param>
+    public static void Run(string folder, string activations, string output, InputScale scale, IBackend backend, IProgressSink progress, CancellationToken stop)
     {
         using Crosscoder crosscoder = CrosscoderFolder.Load(folder, backend);
         if (crosscoder.ThresholdUnset)
@@ -21,34 +29,34 @@ public static class LooseEncoding
             progress.Warn($"{folder} has no inference threshold ({string.Join(", ", crosscoder.Thresholds)}): every positive latent is kept, the code is dense");
         }
 
-        using SafetensorsFile file = SafetensorsFile.Open(activations);
-        long[] shape = file["x"].Shape;
-        int width = crosscoder.Config.Widths[0];
-        long[] wanted = crosscoder.Config.Sae ? [width] : [crosscoder.Models, width];
-        if (shape.Length < 2 || !shape.AsSpan(1).SequenceEqual(wanted) || shape[0] > int.MaxValue)
-        {
-            throw new DiffractException($"{activations}: tensor x has the shape [{string.Join(", ", shape)}], wanted [tokens, {string.Join(", ", wanted)}] for {folder}");
-        }
-
-        float[] x = file.Floats("x");
-        int broken = Array.FindIndex(x, v => !float.IsFinite(v));
-        if (broken >= 0)
-        {
-            (int row, int column) = (broken / crosscoder.E, broken % crosscoder.E);
-            throw new DiffractException($"{activations}: x holds {(float.IsNaN(x[broken]) ? "NaN" : "infinity")} at token {row}, model {column / width}, column {column % width}; harvest it again");
-        }
-
-        Encoder encoder = new(crosscoder, x, (int)shape[0], progress, stop);
+        LooseActivations acts = LooseActivations.Read(activations, crosscoder.Config, folder);
+        InputScaling.Apply(crosscoder, folder, scale, acts, acts, "encode", progress, stop);
+        long tokens = acts.Rows;
+        Encoder encoder = new(crosscoder, acts, progress, stop);
         SafetensorsWriter writer = new();
-        long[] code = crosscoder.Decoupled ? [shape[0], crosscoder.Models, crosscoder.Latents] : [shape[0], crosscoder.Latents];
+        long[] code = crosscoder.Decoupled ? [tokens, crosscoder.Models, crosscoder.Latents] : [tokens, crosscoder.Latents];
         writer.AddBytes("code", "F32", code, code.Aggregate((a, b) => a * b) * sizeof(float), encoder.WriteCode);
-        writer.AddBytes("reconstruction", "F32", shape, shape[0] * crosscoder.E * sizeof(float), encoder.WriteReconstruction);
+        int[] widths = crosscoder.Config.Widths, offsets = crosscoder.ModelOffsets;
+        if (acts.ByModel)
+        {
+            for (int m = 0; m < widths.Length; m++)
+            {
+                int model = m;
+                writer.AddBytes($"reconstruction.{m}", "F32", [tokens, widths[m]], tokens * widths[m] * sizeof(float), s => encoder.WriteReconstruction(s, offsets[model], widths[model]));
+            }
+        }
+        else
+        {
+            long[] shape = crosscoder.Config.Sae ? [tokens, widths[0]] : [tokens, crosscoder.Models, widths[0]];
+            writer.AddBytes("reconstruction", "F32", shape, tokens * crosscoder.E * sizeof(float), s => encoder.WriteReconstruction(s, 0, crosscoder.E));
+        }
+
         writer.Save(output);
-        progress.Done("encode", FormattableString.Invariant($"{shape[0]} tokens, L0 {encoder.Pairs / (double)shape[0]:F2}, {output}"));
+        progress.Done("encode", FormattableString.Invariant($"{tokens} tokens, L0 {encoder.Pairs / (double)tokens:F2}, {output}"));
     }
 
-    /// <summary>The file's two tensors, a batch at a time; each is written in a pass of its own.</summary>
-    sealed class Encoder(Crosscoder crosscoder, float[] x, int tokens, IProgressSink progress, CancellationToken stop)
+    /// <summary>The file's tensors, a batch at a time; each is written in a pass of its own.</summary>
+    sealed class Encoder(Crosscoder crosscoder, LooseActivations acts, IProgressSink progress, CancellationToken stop)
     {
         public long Pairs { get; private set; }
 
@@ -79,7 +87,7 @@ public static class LooseEncoding
             });
         }
 
-        public void WriteReconstruction(Stream stream)
+        public void WriteReconstruction(Stream stream, int first, int width)
         {
             Matrix recon_BE = crosscoder.Backend.Matrix(Batch, crosscoder.E);
             ForEach((code, done) =>
@@ -88,10 +96,10 @@ public static class LooseEncoding
                 crosscoder.Decode(code, part_BE);
                 for (int b = 0; b < code.Tokens; b++)
                 {
-                    stream.Write(MemoryMarshal.AsBytes(part_BE.Row(b)));
+                    stream.Write(MemoryMarshal.AsBytes(part_BE.Row(b).Slice(first, width)));
                 }
 
-                progress.Report("encode", done, tokens, "tokens");
+                progress.Report("encode", done, acts.Rows, "tokens");
             });
             recon_BE.Buffer.Dispose();
         }
@@ -100,12 +108,12 @@ public static class LooseEncoding
         {
             Matrix acts_BE = crosscoder.Backend.Matrix(Batch, crosscoder.E);
             using SparseCode code = crosscoder.NewCode(Batch);
-            for (int first = 0; first < tokens; first += Batch)
+            for (int first = 0; first < acts.Rows; first += Batch)
             {
                 stop.ThrowIfCancellationRequested();
-                int count = Math.Min(Batch, tokens - first);
+                int count = Math.Min(Batch, acts.Rows - first);
                 Matrix part_BE = acts_BE.SliceRows(0, count);
-                crosscoder.Backend.Upload(x.AsSpan(first * crosscoder.E, count * crosscoder.E), part_BE);
+                acts.Copy(first, part_BE);
                 crosscoder.Encode(part_BE, code);
                 each(code, first + count);
             }

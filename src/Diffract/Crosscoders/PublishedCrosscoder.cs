@@ -23,7 +23,10 @@ public static class PublishedCrosscoder
     {
         RefuseUnsupported(file, found, config);
         string prefix = found!;
-        CrosscoderConfig made = file.Tensors.ContainsKey(prefix + "b_dec") || config.Text("dict_class") == SaeClass ? SaeConfig(file, prefix, config, choices) : Config(file, prefix, config, choices);
+        CrosscoderConfig made =
+            file.Tensors.ContainsKey(prefix + "b_dec") || config.Text("dict_class") == SaeClass ? SaeConfig(file, prefix, config, choices)
+            : file.Tensors.ContainsKey(prefix + "decoder.weight.0") ? ConfigByModel(file, prefix, config, choices)
+            : Config(file, prefix, config, choices);
         if (made.Kind != CrosscoderKind.L1)
         {
             made = made with { K = choices.K ?? ReadK(file, prefix, config, made.Latents), LargestPerToken = PlainTopK(file, config) };
@@ -50,7 +53,7 @@ public static class PublishedCrosscoder
     {
         CrosscoderConfig config = crosscoder.Config;
         ActivationNorm? norm = crosscoder.Normalisation;
-        long[] wide = config.Sae ? [config.E] : [config.Models, config.Widths[0]];
+        long[] wide = config.Sae || !config.EqualWidths ? [config.E] : [config.Models, config.Widths[0]];
         writer.Add("activation_mean", norm?.Mean_E ?? Filled(config.E, NotSet), wide);
         writer.Add("activation_std", norm?.Std_E ?? Filled(config.E, NotSet), wide);
         writer.Add("activation_global_scale", norm?.Scale_M ?? Filled(config.Models, 1), config.Sae ? [] : [config.Models]);
@@ -156,16 +159,61 @@ public static class PublishedCrosscoder
                 $"{file.FilePath}: tensor {prefix}decoder.weight has the shape [{string.Join(", ", decoder)}], wanted [at least {encoder[0]}, {encoder[2]}, {encoder[1]}] beside the encoder's");
         }
 
-        Expect(file, config, "num_layers", models);
         Expect(file, config, "activation_dim", encoder[1]);
-        Expect(file, config, "dict_size", encoder[2]);
+        return Made(file, prefix, config, choices, [.. Enumerable.Repeat((int)encoder[1], (int)models)], (int)encoder[2], EncoderModels(file, config, choices, (int)encoder[0], (int)models));
+    }
+
+    /// <summary>Models of different widths, a tensor each.</summary>
+    static CrosscoderConfig ConfigByModel(TensorFile file, string prefix, JsonFields config, InitChoices choices)
+    {
+        int models = 0;
+        while (file.Tensors.ContainsKey($"{prefix}decoder.weight.{models}"))
+        {
+            models++;
+        }
+
+        long[][] decoders = [.. Enumerable.Range(0, models).Select(m => Shape(file, $"{prefix}decoder.weight.{m}", 2, "[latents, width]"))];
+        long latents = decoders[0][0];
+        int[] widths = [.. decoders.Select(d => (int)d[1])];
+        int[] read = [.. Enumerable.Range(0, models).Where(m => file.Tensors.ContainsKey($"{prefix}encoder.weight.{m}"))];
+        int strange = Array.FindIndex(decoders, d => d[0] != latents);
+        if (strange >= 0)
+        {
+            throw new DiffractException($"{file.FilePath}: decoder.weight.{strange} has {decoders[strange][0]} latents, decoder.weight.0 has {latents}; the two do not belong together");
+        }
+
+        foreach (int m in read)
+        {
+            if (!Shape(file, $"{prefix}encoder.weight.{m}", 2, "[width, latents]").SequenceEqual([widths[m], latents]))
+            {
+                throw new DiffractException($"{file.FilePath}: encoder.weight.{m} has the shape [{string.Join(", ", file[$"{prefix}encoder.weight.{m}"].Shape)}], wanted [{widths[m]}, {latents}] beside its decoder");
+            }
+        }
+
+        if (read.Length == 0 || widths.Distinct().Count() == 1)
+        {
+            throw new DiffractException($"{file.FilePath} has decoders for {models} models of width {string.Join(" and ", widths)} and encoders for {read.Length}; wanted an encoder, and models of different widths");
+        }
+
+        if ((choices.EncoderModels ?? config.Integers("encoder_layers")) is { } named && !named.SequenceEqual(read))
+        {
+            throw new DiffractException($"{file.FilePath}: the encoder reads the models {string.Join(", ", read)}, {string.Join(", ", named)} are named (--encoder-models, encoder_layers); wanted the same");
+        }
+
+        return Made(file, prefix, config, choices, widths, (int)latents, read.Length == models ? null : read);
+    }
+
+    static CrosscoderConfig Made(TensorFile file, string prefix, JsonFields config, InitChoices choices, int[] widths, int latents, int[]? encoderModels)
+    {
+        Expect(file, config, "num_layers", widths.Length);
+        Expect(file, config, "dict_size", latents);
         CrosscoderKind kind = choices.Kind ?? CrosscoderKinds.FromClass(config.Text("dict_class"))
             ?? (file.Tensors.ContainsKey(prefix + "k") ? CrosscoderKind.BatchTopK : CrosscoderKind.L1);
-        (int BaseOnly, int ChatOnly)? partition = choices.Partition?.Invoke((int)encoder[2]);
-        return new CrosscoderConfig(kind, (int)encoder[2], [.. Enumerable.Repeat((int)encoder[1], (int)models)])
+        (int BaseOnly, int ChatOnly)? partition = choices.Partition?.Invoke(latents);
+        return new CrosscoderConfig(kind, latents, widths)
         {
             CodeNorm = ReadCodeNorm(file, prefix, config, choices),
-            EncoderModels = EncoderModels(file, config, choices, (int)encoder[0], (int)models),
+            EncoderModels = encoderModels,
             BaseOnly = partition?.BaseOnly ?? Designated(file, config, BaseOnlyName),
             ChatOnly = partition?.ChatOnly ?? Designated(file, config, ChatOnlyName),
         };

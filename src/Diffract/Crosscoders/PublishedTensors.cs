@@ -7,7 +7,8 @@ namespace Diffract.Crosscoders;
 
 /// <summary>
 /// The published order of a crosscoder's tensors: encoder.weight [models read, D, L], encoder.bias [L], decoder.weight [M, L, D], decoder.bias [M, D]; of an SAE encoder.weight [L, D],
-/// encoder.bias [L], decoder.weight [D, L], b_dec [D]. Inside, latents are rows and the models lie end to end. Adam's moments are kept in the same order under a prefix.
+/// encoder.bias [L], decoder.weight [D, L], b_dec [D]. Models of different widths have tensors of their own instead, which are ours and no published form: encoder.weight.m [D_m, L] of the models read,
+/// decoder.weight.m [L, D_m], decoder.bias.m [D_m]. Inside, latents are rows and the models lie end to end. Adam's moments are kept in the same order under a prefix.
 /// </summary>
 public static class PublishedTensors
 {
@@ -21,7 +22,7 @@ public static class PublishedTensors
         {
             foreach (string wrapped in (ReadOnlySpan<string>)[prefix, prefix + "_orig_mod."])
             {
-                if (file.Tensors.ContainsKey(wrapped + "encoder.weight"))
+                if (file.Tensors.ContainsKey(wrapped + "encoder.weight") || file.Tensors.ContainsKey(wrapped + "decoder.weight.0"))
                 {
                     return wrapped;
                 }
@@ -40,7 +41,13 @@ public static class PublishedTensors
     /// <exception cref="DiffractException">A tensor is missing or has another shape.</exception>
     public static void Read(TensorFile file, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
     {
-        (int models, int width, int latents) = (config.Models, EqualWidth(config), config.Latents);
+        (int models, int width, int latents) = (config.Models, config.Widths[0], config.Latents);
+        if (!config.EqualWidths)
+        {
+            ReadByModel(file, prefix, config, wEnc_LE, bEnc_L, wDec_LE, bDec_E);
+            return;
+        }
+
         if (config.Sae)
         {
             using TensorFloats enc_LE = new(file, prefix + "encoder.weight", latents, width), dec_EL = new(file, prefix + "decoder.weight", width, latents);
@@ -80,7 +87,13 @@ public static class PublishedTensors
     /// <summary>Adds the four tensors under <paramref name="prefix"/>; they are turned while written.</summary>
     public static void Add(TensorList writer, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
     {
-        (int models, int width, int latents) = (config.Models, EqualWidth(config), config.Latents);
+        (int models, int width, int latents) = (config.Models, config.Widths[0], config.Latents);
+        if (!config.EqualWidths)
+        {
+            AddByModel(writer, prefix, config, wEnc_LE, bEnc_L, wDec_LE, bDec_E);
+            return;
+        }
+
         long bytes = (long)latents * config.E * sizeof(float);
         if (config.Sae)
         {
@@ -109,6 +122,42 @@ public static class PublishedTensors
             }
         });
     }
+
+    static void ReadByModel(TensorFile file, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
+    {
+        foreach ((int first, int width, int m) in Models(config))
+        {
+            using TensorFloats dec_LD = new(file, $"{prefix}decoder.weight.{m}", config.Latents, width);
+            ReadRows(dec_LD, 0, wDec_LE.SliceColumns(first, width));
+            file.Floats($"{prefix}decoder.bias.{m}", width).CopyTo(bDec_E.Row(0)[first..]);
+            if (config.ReadModels.Contains(m))
+            {
+                using TensorFloats enc_DL = new(file, $"{prefix}encoder.weight.{m}", width, config.Latents);
+                ReadTurned(enc_DL, 0, wEnc_LE.SliceColumns(first, width));
+            }
+        }
+
+        file.Floats(prefix + "encoder.bias", config.Latents).CopyTo(bEnc_L.Row(0));
+    }
+
+    static void AddByModel(TensorList writer, string prefix, CrosscoderConfig config, Matrix wEnc_LE, Matrix bEnc_L, Matrix wDec_LE, Matrix bDec_E)
+    {
+        foreach ((int first, int width, int m) in Models(config))
+        {
+            long bytes = (long)config.Latents * width * sizeof(float);
+            if (config.ReadModels.Contains(m))
+            {
+                writer.AddBytes($"{prefix}encoder.weight.{m}", "F32", [width, config.Latents], bytes, s => WriteTurned(s, wEnc_LE, first, width));
+            }
+
+            writer.AddBytes($"{prefix}decoder.weight.{m}", "F32", [config.Latents, width], bytes, s => WriteRows(s, wDec_LE, first, width));
+            writer.Add($"{prefix}decoder.bias.{m}", bDec_E.Row(0).Slice(first, width).ToArray(), width);
+        }
+
+        writer.Add(prefix + "encoder.bias", bEnc_L, config.Latents);
+    }
+
+    static IEnumerable<(int First, int Width, int Model)> Models(CrosscoderConfig config) => config.Widths.Select((w, m) => (config.ModelOffsets[m], w, m));
 
     /// <summary>Row j of the target from the elements first + j·columns on.</summary>
     static void ReadRows(TensorFloats source, long first, Matrix target)
@@ -139,13 +188,6 @@ public static class PublishedTensors
             stream.Write(MemoryMarshal.AsBytes(w_LE.Row(j).Slice(first, count)));
         }
     }
-
-    /// <summary>The one width of all models.</summary>
-    /// <exception cref="DiffractException">Widths differ: the published layout has one axis for all.</exception>
-    static int EqualWidth(CrosscoderConfig config)
-        => config.Widths.All(w => w == config.Widths[0])
-            ? config.Widths[0]
-            : throw new DiffractException($"models of widths [{string.Join(", ", config.Widths)}] do not fit the published layout, which has one width; choose layers of equal width");
 
     internal static void WriteTurned(Stream stream, Matrix w_LE, int from, int columns)
     {

@@ -131,7 +131,7 @@ public sealed class ActivationEdits : IDisposable
             code = _masked;
         }
 
-        _crosscoder.Backend.Crosscoder.Decode(code, _crosscoder.WDec_LE, null, _recon_BE.SliceRows(0, _pair_BE.Rows));
+        _crosscoder.DecodeLatents(code, _recon_BE.SliceRows(0, _pair_BE.Rows));
         _decoded = set;
     }
 

@@ -34,7 +34,7 @@ public static class BehaviourStep
         BehaviourRow[] rows = [.. tracking.Rows(stop).Select(r => r.Latent is { } l ? r with { Survivor = survivors, DeltaNorm = latents[l].DeltaNorm } : r)];
         Dictionary<int, IReadOnlyList<string>> labels = rows.Where(BehaviourTracking.Tracks).GroupBy(r => r.Latent!.Value)
             .ToDictionary(g => g.Key, g => (IReadOnlyList<string>)[.. g.Select(r => r.Group).Distinct(StringComparer.Ordinal)]);
-        return new BehaviourResults(chats.Length, rows, labels, candidates, survivors, Notes(candidates.Length, survivors));
+        return new BehaviourResults(chats.Length, rows, labels, candidates, survivors, Notes(candidates.Length, survivors, scaling.All(s => s.CountActive == 0)));
     }
 
     /// <summary>The latents that survive Latent Scaling; when none does, the living ones with the highest Delta-norm.</summary>
@@ -69,7 +69,8 @@ public static class BehaviourStep
 
     static LabelledChat Labelled(TokenDocument document) => new(document.Number, [.. document.Labels.Select(l => l.Split('/')[0]).Distinct(StringComparer.Ordinal)]);
 
-    static string[] Notes(int candidates, bool survivors) => survivors
+    static string[] Notes(int candidates, bool survivors, bool unjudged) => survivors
         ? []
+        : unjudged ? [string.Create(CultureInfo.InvariantCulture, $"Latent Scaling judged no latent; the {candidates} latents with the highest Delta-norm were tracked")]
         : [string.Create(CultureInfo.InvariantCulture, $"no latent survived Latent Scaling; the {candidates} latents with the highest Delta-norm were tracked instead, which are not chat-specific by it")];
 }

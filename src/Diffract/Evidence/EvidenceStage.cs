@@ -23,8 +23,10 @@ public static class EvidenceStage
         tokens.RequireModels(run);
         StageManifest trained = Provenance.Require(run, crosscoder, $"diffract train {run.Root} --name {settings.Name}");
         LatentTable latents = LatentTable.Open(run, settings.Name);
-        ScalingTable scaling = ScalingTable.Open(run, settings.Name);
         int layer = ScanInputs.LayerOf(trained, settings.Name);
+        bool common = CommonSpace.Of(run, layer);
+        ScalingTable? scaling = common ? ScalingTable.Open(run, settings.Name) : null;
+        IReadOnlyList<ScalingRow> ratios = scaling?.Rows ?? [.. latents.Rows.Select(l => ScalingRow.Unjudged(l.Latent, l.DeltaNorm))];
         StageManifest plan = new()
         {
             Stage = "evidence",
@@ -34,9 +36,13 @@ public static class EvidenceStage
                 [run.Relative(run.Tokens)] = tokens.Manifest.Fingerprint(),
                 [run.Relative(crosscoder)] = trained.Fingerprint(),
                 [run.Relative(run.Latents(settings.Name))] = latents.Manifest.Fingerprint(),
-                [run.Relative(run.Scaling(settings.Name))] = scaling.Manifest.Fingerprint(),
             },
         };
+        if (scaling is not null)
+        {
+            plan.Inputs[run.Relative(run.Scaling(settings.Name))] = scaling.Manifest.Fingerprint();
+        }
+
         if (context.AlreadyDone(folder, plan))
         {
             context.Progress.Done("evidence " + settings.Name, "evidence is there already");
@@ -44,10 +50,10 @@ public static class EvidenceStage
         }
 
         Stopwatch clock = Stopwatch.StartNew();
-        EvidenceFolder evidence = Gather(context, tokens, layer, latents.Rows, scaling.Rows, settings) with { Manifest = plan };
+        EvidenceFolder evidence = Gather(context, tokens, layer, latents.Rows, ratios, settings, common) with { Manifest = plan };
         Dictionary<string, FileSeal> outputs = evidence.Save(folder);
         InterventionStep.Clean(folder);
-        context.Finish(folder, plan with { Outputs = outputs, Facts = Facts(evidence), Seconds = clock.Elapsed.TotalSeconds });
+        context.Finish(folder, plan with { Outputs = outputs, Facts = Facts(evidence, common), Seconds = clock.Elapsed.TotalSeconds });
         context.Progress.Done("evidence " + settings.Name, Summary(evidence));
     }
 
@@ -63,7 +69,7 @@ public static class EvidenceStage
     }
 
     static EvidenceFolder Gather(
-        StageContext context, TokenStore tokens, int layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings)
+        StageContext context, TokenStore tokens, int layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings, bool common)
     {
         using LatentActivations activations = LatentActivations.Open(context.Run, settings.Name);
         BehaviourResults? behaviours = BehaviourStep.Run(tokens, activations, latents, scaling, settings, context.Stop);
@@ -80,7 +86,7 @@ public static class EvidenceStage
             context.Progress.Report($"evidence {settings.Name}: examples", examples.Count, shown.Length, "latents");
         }
 
-        InterventionResults? interventions = InterventionStep.Run(context, tokens, layer, latents, scaling, settings);
+        InterventionResults? interventions = !common ? null : InterventionStep.Run(context, tokens, layer, latents, scaling, settings);
         return new EvidenceFolder
         {
             Manifest = new StageManifest { Stage = "evidence", Settings = [] },
@@ -106,12 +112,17 @@ public static class EvidenceStage
         }
     }
 
-    static JsonObject Facts(EvidenceFolder evidence)
+    static JsonObject Facts(EvidenceFolder evidence, bool common)
     {
         JsonArray leftOut = [];
+        if (!common)
+        {
+            leftOut.Add("Latent Scaling: " + CommonSpace.NoScaling);
+        }
+
         if (evidence.Interventions is null)
         {
-            leftOut.Add("interventions: no held-out chat with an answer");
+            leftOut.Add("interventions: " + (common ? "no held-out chat with an answer" : CommonSpace.NoInterventions));
         }
 
         if (evidence.Behaviours is null)

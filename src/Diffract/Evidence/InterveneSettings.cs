@@ -1,3 +1,4 @@
+using Diffract.Crosscoders;
 using Diffract.Runs;
 using Diffract.Text;
 
@@ -26,6 +27,9 @@ public sealed record InterveneSettings
 
     /// <summary>For each latent set its name and a file with a JSON array of latent indices.</summary>
     public IReadOnlyList<(string Name, string File)> Latents { get; init; } = [];
+
+    /// <summary>What was said of the scale of the activations that the crosscoder was trained on.</summary>
+    public InputScale InputScale { get; init; } = InputScale.Unsaid;
 
     /// <summary>Chats are cut after so many tokens; null: the smaller of 1024 and what both models can read.</summary>
     public int? Context { get; init; }

@@ -53,6 +53,28 @@ public sealed class InterventionRunner : IDisposable
     /// <summary>False: give each model's weights back before the other runs.</summary>
     public bool Together { get; init; } = true;
 
+    /// <summary>Refuses a pair, a layer or a crosscoder that do not fit each other.</summary>
+    public static void Check(LlmConfig baseModel, LlmConfig chatModel, Crosscoder crosscoder, int layer)
+    {
+        if (baseModel.Width != chatModel.Width || baseModel.Vocabulary != chatModel.Vocabulary)
+        {
+            throw new DiffractException(
+                $"the base model has width {baseModel.Width} and vocabulary {baseModel.Vocabulary}, the chat model {chatModel.Width} and {chatModel.Vocabulary}; interventions want both equal");
+        }
+
+        int layers = Math.Min(baseModel.Layers, chatModel.Layers);
+        if (layer < 0 || layer >= layers)
+        {
+            throw DiffractException.Argument($"--layer {layer} is out of range; the models have blocks 0 to {layers - 1}");
+        }
+
+        if (crosscoder.Models != 2 || crosscoder.ModelOffsets[1] != baseModel.Width || crosscoder.E != 2 * baseModel.Width)
+        {
+            throw new DiffractException(
+                $"the crosscoder reads {crosscoder.Models} models, {crosscoder.E} wide in all; wanted 2 models of width {baseModel.Width}; choose the crosscoder that was trained on this pair");
+        }
+    }
+
     /// <summary>Set to see the edited activations of each batch: edit and matrix [T, D], rows in the batch's order.</summary>
     public Action<Edit, Matrix>? Observer { get; set; }
 
@@ -76,27 +98,6 @@ public sealed class InterventionRunner : IDisposable
         foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[_pair_TE, _edited_TD, _chatLogits_RV, _logits_RV, _last_ND])
         {
             matrix.Buffer?.Dispose();
-        }
-    }
-
-    static void Check(LlmConfig baseModel, LlmConfig chatModel, Crosscoder crosscoder, int layer)
-    {
-        if (baseModel.Width != chatModel.Width || baseModel.Vocabulary != chatModel.Vocabulary)
-        {
-            throw new DiffractException(
-                $"the base model has width {baseModel.Width} and vocabulary {baseModel.Vocabulary}, the chat model {chatModel.Width} and {chatModel.Vocabulary}; interventions want both equal");
-        }
-
-        int layers = Math.Min(baseModel.Layers, chatModel.Layers);
-        if (layer < 0 || layer >= layers)
-        {
-            throw DiffractException.Argument($"--layer {layer} is out of range; the models have blocks 0 to {layers - 1}");
-        }
-
-        if (crosscoder.Models != 2 || crosscoder.ModelOffsets[1] != baseModel.Width || crosscoder.E != 2 * baseModel.Width)
-        {
-            throw new DiffractException(
-                $"the crosscoder reads {crosscoder.Models} models, {crosscoder.E} wide in all; wanted 2 models of width {baseModel.Width}; choose the crosscoder that was trained on this pair");
         }
     }
 

@@ -23,6 +23,7 @@ public static class LooseIntervention
         IReadOnlyList<Edit> edits = [.. Edit.Baselines, .. settings.Latents.SelectMany((l, i) => Edit.OfSet(l.Name, i)), Edit.BaseModel];
         using Crosscoder crosscoder = CrosscoderFolder.Load(settings.Crosscoder, backend);
         RequireThreshold(crosscoder, settings.Crosscoder, settings.AllowUnsetThreshold, progress);
+        InputScaling.Check(crosscoder, settings.Crosscoder, settings.InputScale);
         Lazy<TextEncoder> encoder = new(() => TextEncoder.Load(settings.ChatModel, settings.ChatFormat));
         int skipFirst = SkipFirst(settings, encoder, context, progress);
         List<EditChat> chats = [.. EditChats.Read(settings.Chats, () => encoder.Value, context, vocabulary).Select(c => c with { SkipFirst = skipFirst })];
@@ -30,6 +31,13 @@ public static class LooseIntervention
         EvidenceMemory memory = EvidenceMemory.Choose([settings.BaseModel, settings.ChatModel], settings.Layer, crosscoder.Latents, edits.Count, baseHead: true, maxTokens, settings.Memory);
         using Llm baseModel = Llm.Load(settings.BaseModel, backend, maxTokens);
         using Llm chatModel = Llm.Load(settings.ChatModel, backend, maxTokens);
+        InterventionRunner.Check(baseModel.Config, chatModel.Config, crosscoder, settings.Layer);
+        if (InputScaling.Needed(crosscoder, settings.Crosscoder, settings.InputScale))
+        {
+            LooseActivations acts = ChatActivations.Of(backend, baseModel, chatModel, settings.Layer, chats, maxTokens, memory.Models.Together, stop);
+            InputScaling.Apply(crosscoder, settings.Crosscoder, settings.InputScale, acts, acts, "intervene", progress, stop);
+        }
+
         using InterventionRunner runner = new(backend, baseModel, chatModel, crosscoder, settings.Layer, edits, sets, maxTokens, settings.Positions is not null, memory.LogitRows)
         {
             Together = memory.Models.Together,

@@ -61,7 +61,7 @@ public static class LatentsStage
 
     static void Check(Crosscoder crosscoder, LatentsSettings settings)
     {
-        DictionaryForm.Require(crosscoder, settings.Name, "the latent table", normalised: true);
+        DictionaryForm.Require(crosscoder, settings.Name, "the latent table");
         if (crosscoder.Models != 2)
         {
             throw new DiffractException($"crosscoder {settings.Name} has {crosscoder.Models} models; the latent table compares two, base and chat");
@@ -136,6 +136,9 @@ public static class LatentsStage
     {
         ["normUnits"] = normalisation is null
             ? "decoder norms, and Delta-norm with them, are in units of raw activations"
+            : normalisation.OnlyScales
+            ? FormattableString.Invariant(
+                $"decoder norms, and Delta-norm with them, are in the units that the crosscoder was trained in: activations times {string.Join(" and ", normalisation.Scale_M)}")
             : FormattableString.Invariant(
                 $"decoder norms, and Delta-norm with them, are in units of normalised activations (root mean square {normalisation.TargetRms} by model); one raw unit is {string.Join(" and ", normalisation.Scale_M)} of them"),
         ["documents"] = documents,

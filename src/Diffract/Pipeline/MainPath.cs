@@ -40,7 +40,7 @@ public static class MainPath
         List<string> names = [];
         foreach (string folder in settings.Crosscoders)
         {
-            ImportStage.Run(context, folder, plan.Layer);
+            ImportStage.Run(context, folder, plan.Layer, settings.InputScale);
             names.Add(ImportStage.NameOf(folder));
         }
 
@@ -54,14 +54,25 @@ public static class MainPath
         foreach (string name in names)
         {
             LatentsStage.Run(context, new LatentsSettings { Name = name, AllowUnsetThreshold = settings.AllowUnsetThreshold });
-            ScaleStage.Run(context, new ScaleSettings { Name = name, AllowUnsetThreshold = settings.AllowUnsetThreshold });
+            if (CommonSpace.Of(context.Run, plan.Layer))
+            {
+                ScaleStage.Run(context, new ScaleSettings { Name = name, AllowUnsetThreshold = settings.AllowUnsetThreshold });
+            }
+            else
+            {
+                context.Progress.Line($"scale: left out for {name}, {CommonSpace.NoScaling}");
+            }
+
             EvidenceStage.Run(context, new EvidenceSettings { Name = name, Seed = settings.Seed, AllowUnsetThreshold = settings.AllowUnsetThreshold });
         }
 
         return ReportStage.Run(context, new ReportSettings(names, plan.Layer));
     }
 
-    internal static TrainOptions Options(CrosscoderKind kind, PipelineSettings settings) => new() { Kind = kind, Seed = settings.Seed };
+    /// <summary>Lengths in spaces of different widths say nothing beside each other, so each model's activations are normalised there.</summary>
+    internal static TrainOptions Options(CrosscoderKind kind, PipelineSettings settings) => new() { Kind = kind, Seed = settings.Seed, Normalise = Widths(settings).Distinct().Count() > 1 };
+
+    static int[] Widths(PipelineSettings settings) => [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width];
 
     /// <summary>A preset that does not fit the tokens is refused before the harvest, not after it. Returns the tokens of all splits.</summary>
     static long CheckTraining(StageContext context, PipelineSettings settings)
@@ -73,7 +84,7 @@ public static class MainPath
         }
 
         long training = tokens.Documents.Where(d => d.Split == Split.Train).Sum(d => (long)d.Rows);
-        int[] widths = [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width];
+        int[] widths = Widths(settings);
         foreach (CrosscoderKind kind in settings.Kinds)
         {
             Preset.Of(settings.Preset).Configure(kind, widths, training, Options(kind, settings));
@@ -89,7 +100,7 @@ public static class MainPath
         foreach (string folder in settings.Crosscoders)
         {
             using Crosscoder crosscoder = CrosscoderFolder.Load(folder, context.Backend);
-            ImportStage.Check(folder, crosscoder, [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width]);
+            ImportStage.Check(folder, crosscoder, Widths(settings), settings.InputScale);
             latents = Math.Max(latents, crosscoder.Latents);
         }
 
@@ -99,6 +110,11 @@ public static class MainPath
     /// <summary>Two loaded crosscoders must not take the same place.</summary>
     static void CheckNames(PipelineSettings settings)
     {
+        if (settings.Crosscoders.Count == 0 && settings.InputScale.Text is { } said)
+        {
+            throw DiffractException.Argument($"--input-scale {said} belongs to --crosscoder; what is trained here reads activations as they are");
+        }
+
         foreach (string folder in settings.Crosscoders)
         {
             FolderFiles.Find(folder);

@@ -27,6 +27,9 @@ public sealed record PipelineSettings
     /// <summary>Folders of crosscoders to examine; when there is one, nothing is trained.</summary>
     public IReadOnlyList<string> Crosscoders { get; init; } = [];
 
+    /// <summary>What was said of the scale of the activations that those crosscoders were trained on.</summary>
+    public InputScale InputScale { get; init; } = InputScale.Unsaid;
+
     /// <summary>Hooked block, 0-based; null: half the blocks, rounded down.</summary>
     public int? Layer { get; init; }
 

@@ -27,6 +27,12 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, long scali
         UseIf(run.Latents(name), latents?.Manifest);
         UseIf(run.Scaling(name), scaling?.Manifest);
         UseIf(run.Evidence(name), evidence?.Manifest);
+        bool common = CommonSpace.Of(run, ScanInputs.LayerOf(made, name));
+        if (!common)
+        {
+            _missing["scaling"] = CommonSpace.NoScaling;
+        }
+
         Explain(latents is not null, "latents", "norms", "latents", "cards");
         Explain(scaling is not null, "scale", "scaling");
         Explain(evidence is not null, "evidence", "effects", "behaviours", "cards");
@@ -45,7 +51,7 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, long scali
             Settings(made, loaded, rows.Count),
             latents is null ? null : ReportNorms.From(rows),
             scaling is null || latents is null ? null : ReportScaling.From(rows, scaling.Manifest.Facts.Integer("tokens") ?? scalingTokens),
-            evidence is null ? null : evidence.Interventions ?? Without<InterventionResults>("effects", chats ? "the evidence stage left the interventions out" : "the run has no held-out chats"),
+            evidence is null ? null : evidence.Interventions ?? Without<InterventionResults>("effects", !common ? CommonSpace.NoInterventions : chats ? "the evidence stage left the interventions out" : "the run has no held-out chats"),
             evidence is null || latents is null ? [] : Cards(evidence, rows),
             evidence is null ? null : evidence.Behaviours ?? Without<BehaviourResults>("behaviours", chats ? "the held-out chats have no labels" : "the run has no held-out chats"),
             rows,

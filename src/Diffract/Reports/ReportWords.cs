@@ -1,4 +1,5 @@
 using Diffract.Evidence;
+using Diffract.Latents;
 using static Diffract.Reports.ReportNumbers;
 
 namespace Diffract.Reports;
@@ -15,7 +16,9 @@ public static class ReportWords
         List<ReportCrosscoder> scaled = [.. crosscoders.Where(c => c.Scaling is not null)];
         if (scaled.Count == 0)
         {
-            return "Not decided: Latent Scaling has not been run on any crosscoder here.";
+            return crosscoders.Count > 0 && crosscoders.All(c => c.Missing.GetValueOrDefault("scaling") == CommonSpace.NoScaling)
+                ? $"Not decided: Latent Scaling does not apply, since {CommonSpace.NoScaling}."
+                : "Not decided: Latent Scaling has not been run on any crosscoder here.";
         }
 
         int chatOnly = scaled.Sum(c => c.Scaling!.Verdicts.Total);
@@ -131,7 +134,7 @@ public static class ReportWords
 
         string chats = $"on {Counted(results.HeldOutChats, "held-out chat")}";
         string who = results.CandidatesAreSurvivors
-            ? $"{Label(c)}: the survivors" : $"{Label(c)}: no survivor, so none tracks a behaviour. The {Count(results.Candidates.Count)} latents with the highest Δ-norm, taken instead,";
+            ? $"{Label(c)}: the survivors" : $"{Label(c)}: {(c.Scaling is null ? "no latent was judged by Latent Scaling" : "no survivor, so none tracks a behaviour")}. The {Count(results.Candidates.Count)} latents with the highest Δ-norm, taken instead,";
         if (tracked.Count == 0)
         {
             return $"{who} tell none of {Counted(measured.Count, "behaviour")} apart better than shuffled labels do, {chats}.{AgainstOthers(results)}";

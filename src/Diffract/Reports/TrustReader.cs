@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Formats.Hub;
 using Diffract.Runs;
@@ -32,6 +33,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
             new("seeds", string.Join(", ", [$"splits {tokens.Seed}", .. crosscoders.Where(c => c.Settings.Seed is not null).Select(c => $"{c.Name} {c.Settings.Seed}")])),
             new("context", $"documents cut after {Counted(tokens.Context, "token")}"),
             new("skipped", tokens.SkipFirst == 0 ? "" : $"the first {Counted(tokens.SkipFirst, "position")} of each document: {Count(tokens.Rows)} of {Counted(tokens.Tokens, "token")} are stored"),
+            .. InputScales(),
             new("base model", Checkpoint("base", tokens.BaseModel)),
             new("chat model", Checkpoint("chat", tokens.ChatModel)),
         ];
@@ -43,6 +45,15 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
         facts.RemoveAll(f => f.Value.Length == 0);
         return facts;
     }
+
+    /// <summary>Factors that were put before the encoder of a crosscoder that somebody else trained.</summary>
+    IEnumerable<ReportFact> InputScales()
+        => from name in names
+           let facts = Stage("crosscoders/" + name)?.Facts
+           where facts?["inputScale"] is not null
+           select new ReportFact("input scale", string.Create(
+               CultureInfo.InvariantCulture,
+               $"{name}: {string.Join(" and ", facts.Numbers("inputScale").Select(s => s.ToString("G5", CultureInfo.InvariantCulture)))}{(facts.Text("inputScaleEstimated") == "true" ? ", estimated" : "")}; variance explained {facts.Number("fveScaled"):F3} with and {facts.Number("fveUnscaled"):F3} without"));
 
     string Checkpoint(string role, string folder)
         => $"{HubName.Of(folder)}, XXH128 {(tokens.Manifest.Settings[role] as JsonObject)?.Text("checkpoint")}";
@@ -63,7 +74,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
             StageManifest made = Stage("crosscoders/" + name)!;
             if (made.Settings.Integer("steps") is not null)
             {
-                commands.Add($"diffract train {folder} --layer {layer} --name {name}{string.Concat(TrainOptions.Select(o => Given(o.Option, made.Settings.Text(o.Key))))}");
+                commands.Add($"diffract train {folder} --layer {layer} --name {name}{string.Concat(TrainOptions.Select(o => Given(o.Option, made.Settings.Text(o.Key))))}{(made.Settings.Text("targetRms") is { } rms ? $" --normalise --target-rms {rms}" : "")}");
             }
 
             commands.AddRange(((string[])["latents", "scaling", "evidence"]).Where(s => Stage($"{s}/{name}") is not null).Select(s => $"diffract {(s == "scaling" ? "scale" : s)} {folder} --name {name}"));

@@ -18,10 +18,11 @@ public static class LooseScaling
     /// <param name="activations">safetensors with <c>x</c> [N, M, D].</param>
     /// <param name="output">safetensors to write, names as <see cref="ScalingTensors"/>.</param>
     /// <param name="allowUnsetThreshold">Take a BatchTopK crosscoder without a threshold.</param>
+    /// <param name="scale">What was said of the scale of the activations that the crosscoder was trained on.</param>
     /// <param name="stop">Ctrl-C.</param>
     /// <exception cref="DiffractException">Shapes that do not fit, values that are not finite (with row, model and column).</exception>
     public static void Run(
-        IBackend backend, IProgressSink progress, string crosscoderFolder, string activations, string output, bool allowUnsetThreshold, CancellationToken stop)
+        IBackend backend, IProgressSink progress, string crosscoderFolder, string activations, string output, bool allowUnsetThreshold, InputScale scale, CancellationToken stop)
     {
         using Crosscoder crosscoder = CrosscoderFolder.Load(crosscoderFolder, backend);
         ScalingModels.Check(crosscoder, crosscoderFolder, allowUnsetThreshold);
@@ -34,24 +35,18 @@ public static class LooseScaling
         }
 
         float[] x_NE = file.Floats("x");
+        RequireFinite(activations, x_NE, offsets);
+        LooseActivations given = new(x_NE, offsets);
+        InputScaling.Apply(crosscoder, crosscoderFolder, scale, given, given, "scale", progress, stop);
         using SparseCode code = crosscoder.NewCode(BatchRows);
-        using BetaSums sums = new(backend.Scaling, crosscoder.WDec_LE, offsets, blocks: 1);
+        using RawDecoder raw = new(crosscoder);
+        using BetaSums sums = new(backend.Scaling, raw.WDec_LE, offsets, blocks: 1);
         Matrix acts_BE = backend.Matrix(BatchRows, crosscoder.E), recon_BE = backend.Matrix(BatchRows, crosscoder.E);
         using IBuffer acts = acts_BE.Buffer, recon = recon_BE.Buffer;
         for (long first = 0; first < shape[0]; first += BatchRows)
         {
             stop.ThrowIfCancellationRequested();
             int rows = (int)Math.Min(BatchRows, shape[0] - first);
-            for (int b = 0; b < rows; b++)
-            {
-                ReadOnlySpan<float> row_E = x_NE.AsSpan(checked((int)((first + b) * crosscoder.E)), crosscoder.E);
-                if (FiniteRows.FirstBad(row_E) is { } column)
-                {
-                    int model = FiniteRows.Model(offsets, column);
-                    throw new DiffractException($"{activations}: x[{first + b}, {model}, {column - offsets[model]}] is {row_E[column]}; wanted numbers: make the activations again");
-                }
-            }
-
             backend.Upload(x_NE.AsSpan((int)(first * crosscoder.E), rows * crosscoder.E), acts_BE.SliceRows(0, rows));
             crosscoder.Encode(acts_BE.SliceRows(0, rows), code);
             crosscoder.Decode(code, recon_BE.SliceRows(0, rows));
@@ -60,8 +55,21 @@ public static class LooseScaling
         }
 
         SafetensorsWriter writer = new();
-        ScalingTensors.Add(writer, sums, new LatentProducts(crosscoder.WDec_LE, crosscoder.BDec_E, offsets));
+        ScalingTensors.Add(writer, sums, new LatentProducts(raw.WDec_LE, raw.BDec_E, offsets));
         writer.Save(output);
         progress.Done("scale", $"{crosscoder.Latents} latents over {shape[0]} rows, written to {output}");
+    }
+    static void RequireFinite(string path, float[] x_NE, int[] offsets)
+    {
+        int e = offsets[^1];
+        for (int row = 0; row < x_NE.Length / e; row++)
+        {
+            ReadOnlySpan<float> row_E = x_NE.AsSpan(row * e, e);
+            if (FiniteRows.FirstBad(row_E) is { } column)
+            {
+                int model = FiniteRows.Model(offsets, column);
+                throw new DiffractException($"{path}: x[{row}, {model}, {column - offsets[model]}] is {row_E[column]}; wanted numbers: make the activations again");
+            }
+        }
     }
 }

@@ -57,9 +57,10 @@ public static class ScaleStage
         long tokens = documents.Sum(d => (long)d.Rows);
         context.Progress.Line(FormattableString.Invariant(
             $"scale: {settings.Name}, all eight targets of {crosscoder.Latents} latents in one pass over {tokens} tokens of {documents.Count} documents in {starts.Length - 1} blocks"));
-        using BetaSums sums = new(context.Backend.Scaling, crosscoder.WDec_LE, crosscoder.ModelOffsets, starts.Length - 1);
+        using RawDecoder raw = new(crosscoder);
+        using BetaSums sums = new(context.Backend.Scaling, raw.WDec_LE, crosscoder.ModelOffsets, starts.Length - 1);
         Sum(context, inputs, documents, starts, folder, sums);
-        LatentProducts products = new(crosscoder.WDec_LE, crosscoder.BDec_E, crosscoder.ModelOffsets);
+        LatentProducts products = new(raw.WDec_LE, raw.BDec_E, crosscoder.ModelOffsets);
         ScalingRow[] rows = ScalingRows.From(sums, products, crosscoder.WDec_LE, crosscoder.ModelOffsets);
         SafetensorsWriter writer = new();
         ScalingTensors.Add(writer, sums, products);

@@ -6,7 +6,7 @@ namespace Diffract.Scaling;
 /// <summary>Which crosscoders Latent Scaling can take.</summary>
 public static class ScalingModels
 {
-    /// <summary>Refuses other than one code for two models of one width on raw activations, and BatchTopK without a threshold unless that is allowed.</summary>
+    /// <summary>Refuses other than one code for two models of one width, and BatchTopK without a threshold unless that is allowed.</summary>
     /// <param name="crosscoder">The crosscoder.</param>
     /// <param name="name">What the message calls it.</param>
     /// <param name="allowUnsetThreshold">Go on with a dense code.</param>

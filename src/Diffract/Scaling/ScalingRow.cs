@@ -19,4 +19,9 @@ namespace Diffract.Scaling;
 public sealed record ScalingRow(
     int Latent, long CountActive, double BetaBaseActivation, double BetaChatActivation, double BetaBaseActivationNoBias, double BetaChatActivationNoBias,
     double BetaBaseReconstruction, double BetaChatReconstruction, double BetaBaseError, double BetaChatError,
-    double NuError, double NuErrorSe, double NuReconstruction, double NuReconstructionSe, Verdict Verdict);
+    double NuError, double NuErrorSe, double NuReconstruction, double NuReconstructionSe, Verdict Verdict)
+{
+    /// <summary>A latent that Latent Scaling could not look at: no numbers, undecided where its Delta-norm says chat-only.</summary>
+    public static ScalingRow Unjudged(int latent, double deltaNorm)
+        => new(latent, 0, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, Verdicts.Of(deltaNorm, 0, double.NaN, double.NaN));
+}

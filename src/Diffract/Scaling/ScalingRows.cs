@@ -7,8 +7,8 @@ namespace Diffract.Scaling;
 public static class ScalingRows
 {
     /// <param name="sums">Over all tokens, by block.</param>
-    /// <param name="products">Of the same weights.</param>
-    /// <param name="wDec_LE">[L, E]; two models.</param>
+    /// <param name="products">Of the same directions.</param>
+    /// <param name="wDec_LE">[L, E], two models, in the units that the crosscoder was trained in: its Delta-norm is the one that the latent table has.</param>
     /// <param name="modelOffsets">[3].</param>
     public static ScalingRow[] From(BetaSums sums, LatentProducts products, Matrix wDec_LE, int[] modelOffsets)
     {

@@ -20,13 +20,14 @@ public static class ImportStage
     /// <param name="context">The run.</param>
     /// <param name="folder">The crosscoder's folder, in any published layout.</param>
     /// <param name="layer">Layer whose activations it is held against.</param>
-    public static void Run(StageContext context, string folder, int layer)
+    /// <param name="scale">What was said of the scale of the activations that it was trained on; the factors are kept in the copy.</param>
+    public static void Run(StageContext context, string folder, int layer, InputScale scale)
     {
         string name = NameOf(folder), target = context.Run.Crosscoder(name);
         using TokenStore tokens = TokenStore.Open(context.Run);
         using ActivationStore store = ActivationStore.Open(context.Run, layer);
         using Crosscoder crosscoder = CrosscoderFolder.Load(folder, context.Backend);
-        Check(folder, crosscoder, store.Widths);
+        Check(folder, crosscoder, store.Widths, scale);
         StageManifest plan = new()
         {
             Stage = "train",
@@ -47,6 +48,11 @@ public static class ImportStage
                 [context.Run.Relative(context.Run.Activations(layer))] = store.Manifest.Fingerprint(),
             },
         };
+        if (scale.Text is not null)
+        {
+            plan.Settings["inputScale"] = scale.Text;
+        }
+
         if (context.AlreadyDone(target, plan))
         {
             context.Progress.Done("train", $"crosscoder {name} is there already");
@@ -54,9 +60,23 @@ public static class ImportStage
         }
 
         long validationTokens = Preset.Demo.ValidationTokens;
-        ValidationResult result = new Validation(new HeldOutRows(store, tokens, validationTokens), validationTokens).Run(crosscoder, context.Stop);
+        HeldOutRows heldOut = new(store, tokens, validationTokens);
+        InputScaling scaling = InputScaling.Apply(crosscoder, folder, scale, new ShuffledBatches(store, tokens, seed: 0), heldOut, "train", context.Progress, context.Stop);
+        ValidationResult result = new Validation(heldOut, validationTokens).Run(crosscoder, context.Stop);
         JsonObject facts = result.ToJson();
         facts["threshold"] = crosscoder.Config.Kind == CrosscoderKind.BatchTopK ? crosscoder.Threshold : null;
+        if (scaling.Factors is { } factors)
+        {
+            facts["inputScale"] = new JsonArray([.. factors.Select(s => (JsonNode)s)]);
+            facts["inputScaleEstimated"] = scaling.Estimated;
+        }
+
+        if (!double.IsNaN(scaling.With))
+        {
+            facts["fveScaled"] = scaling.With;
+            facts["fveUnscaled"] = scaling.Without;
+        }
+
         context.Finish(target, plan with { Outputs = CrosscoderFolder.Save(target, crosscoder), Facts = facts });
         context.Progress.Done("train", string.Create(
             CultureInfo.InvariantCulture,
@@ -67,8 +87,10 @@ public static class ImportStage
     /// <param name="folder">Where it lies, for the message.</param>
     /// <param name="crosscoder">The crosscoder.</param>
     /// <param name="widths">Width of each model of the run.</param>
-    public static void Check(string folder, Crosscoder crosscoder, IReadOnlyList<int> widths)
+    /// <param name="scale">What was said of its input scale.</param>
+    public static void Check(string folder, Crosscoder crosscoder, IReadOnlyList<int> widths, InputScale scale)
     {
+        InputScaling.Check(crosscoder, folder, scale);
         if (crosscoder.Models != widths.Count)
         {
             throw new DiffractException($"crosscoder {folder} has {crosscoder.Models} models, the run has {widths.Count}; choose one that was trained on a pair");

@@ -9,7 +9,7 @@ using Diffract.Runs;
 namespace Diffract.Training;
 
 /// <summary>What training on a loose file is asked for.</summary>
-/// <param name="Activations">safetensors with <c>x</c> as [steps, B, M, D] or [N, M, D].</param>
+/// <param name="Activations">safetensors with <c>x</c> as [steps, B, M, D] or [N, M, D], or <c>x.0</c>, <c>x.1</c> … as [steps, B, D_m] or [N, D_m].</param>
 /// <param name="Output">Folder to write.</param>
 /// <param name="Options">What was said about the training; the rest is spec 3's.</param>
 public sealed record LooseTrainSettings(string Activations, string Output, TrainOptions Options)
@@ -98,7 +98,7 @@ public static class LooseTraining
         }
 
         OptimizerFile.Save(settings.Output, trainer.State, crosscoder);
-        CrosscoderFolder.Save(settings.Output, crosscoder, settings.Init is null ? options.Init(Preset.Paper.InitNorm(kind)) : null);
+        CrosscoderFolder.Save(settings.Output, crosscoder, settings.Init is null ? options.Init(Preset.Paper.InitNorm(kind), source.Widths) : null);
         string thresholds = string.Join(" and ", crosscoder.Thresholds.Select(t => t.ToString("G5", CultureInfo.InvariantCulture)));
         string threshold = kind == CrosscoderKind.BatchTopK ? $", threshold {thresholds}" : "";
         progress.Done("train", $"{config.Steps} steps{threshold}, {settings.Output}");
@@ -135,13 +135,13 @@ public static class LooseTraining
         TrainOptions options = settings.Options;
         if (settings.Init is null)
         {
-            CrosscoderConfig config = options.Dictionary(kind, Expansion * source.Widths[0], source.Widths, DefaultK);
+            CrosscoderConfig config = options.Dictionary(kind, Expansion * source.Widths.Max(), source.Widths, DefaultK);
             TrainingPlan.RequireMemory(settings.Memory, new TrainingConfig { Crosscoder = config, Steps = 1, Batch = source.Batch });
             Matrix acts_BE = Matrix.Host(source.Batch, config.E);
             ActivationNorm? norm = options.Normalise ? NormEstimate.Of(source, acts_BE, options.TargetRms ?? 1, stop) : null;
             acts_BE.Buffer.Dispose();
             Crosscoder drawn = new(config, backend, norm);
-            options.Init(Preset.Paper.InitNorm(kind)).Apply(drawn);
+            options.Init(Preset.Paper.InitNorm(kind), source.Widths).Apply(drawn);
             return drawn;
         }
 

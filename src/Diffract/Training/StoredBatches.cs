@@ -7,14 +7,14 @@ using Diffract.Runs;
 namespace Diffract.Training;
 
 /// <summary>
-/// Batches from a loose file: tensor <c>x</c> as [steps, B, M, D], each entry a batch, or as [N, M, D], B rows after the other; for an SAE [steps, B, D] or [N, D].
+/// Batches from a loose file: tensor <c>x</c> as [steps, B, M, D], each entry a batch, or as [N, M, D], B rows after the other; for an SAE [steps, B, D] or [N, D]. Models of different widths
+/// have a tensor each: <c>x.0</c> [steps, B, D0] or [N, D0], <c>x.1</c> ….
 /// Rows come as stored, or permuted anew for each pass by a seed.
 /// </summary>
 public sealed class StoredBatches : IBatchSource, IDisposable
 {
     readonly SafetensorsFile _file;
-    readonly HostBuffer _view;
-    readonly float[]? _widened;
+    readonly Part[] _parts = [];
     readonly int _batch;
     readonly long _perPass;
     readonly long? _seed;
@@ -31,15 +31,9 @@ public sealed class StoredBatches : IBatchSource, IDisposable
         _file = SafetensorsFile.Open(path);
         try
         {
-            long[] shape = _file["x"].Shape;
-            int axes = shape.Length + (single ? 1 : 0);
-            if (axes is not (3 or 4) || shape.Any(n => n is < 1 or > int.MaxValue))
-            {
-                string wanted = single ? "[steps, batch, width] or [tokens, width] for an SAE" : "[steps, batch, models, width] or [tokens, models, width]";
-                throw new DiffractException($"{path}: tensor x has the shape [{string.Join(", ", shape)}], wanted {wanted}");
-            }
-
-            shape = single ? [.. shape[..^1], 1, shape[^1]] : shape;
+            bool byModel = !single && !_file.Tensors.ContainsKey("x") && _file.Tensors.ContainsKey("x.0");
+            string[] names = byModel ? [.. Enumerable.Range(0, _file.Tensors.Count).Select(m => $"x.{m}").TakeWhile(_file.Tensors.ContainsKey)] : ["x"];
+            long[] shape = Shape(names, byModel, single);
             if (shape.Length == 4 && batch is { } given && given != shape[1])
             {
                 throw DiffractException.Argument($"--batch {given} does not fit {path}, whose x holds batches of {shape[1]} tokens; leave --batch out");
@@ -47,9 +41,8 @@ public sealed class StoredBatches : IBatchSource, IDisposable
 
             _batch = shape.Length == 4 ? (int)shape[1] : batch ?? 2048;
             Rows = shape.Length == 4 ? shape[0] * shape[1] : shape[0];
-            (int models, int width) = ((int)shape[^2], (int)shape[^1]);
-            Widths = [.. Enumerable.Repeat(width, models)];
-            ModelOffsets = [.. Enumerable.Range(0, models + 1).Select(m => m * width)];
+            Widths = byModel ? [.. names.Select(n => (int)_file[n].Shape[^1])] : [.. Enumerable.Repeat((int)shape[^1], (int)shape[^2])];
+            ModelOffsets = [0, .. Widths.Select((_, m) => Widths.Take(m + 1).Sum())];
             _perPass = Rows / _batch;
             _seed = seed;
             if (_perPass < 1)
@@ -57,11 +50,11 @@ public sealed class StoredBatches : IBatchSource, IDisposable
                 throw new DiffractException($"{path} holds {Rows} tokens, fewer than one batch of {_batch}; give more, or a smaller --batch");
             }
 
-            _view = _file.View("x");
-            _widened = _view.Type == ElementType.Float32 ? null : _file.Floats("x");
+            _parts = [.. names.Select((n, i) => new Part(_file, n, byModel ? ModelOffsets[i] : 0, byModel ? Widths[i] : ModelOffsets[^1]))];
         }
         catch
         {
+            Array.ForEach(_parts, p => p.Dispose());
             _file.Dispose();
             throw;
         }
@@ -82,16 +75,17 @@ public sealed class StoredBatches : IBatchSource, IDisposable
 
     public long DistinctTokens => _perPass * _batch;
 
-    public unsafe void Fill(long index, Matrix acts_BE)
+    public void Fill(long index, Matrix acts_BE)
     {
-        int width = ModelOffsets[^1];
         long first = index % _perPass * acts_BE.Rows;
         long[]? order = _seed is null ? null : Order(index / _perPass);
         for (int b = 0; b < acts_BE.Rows; b++)
         {
             long row = order is null ? first + b : order[first + b];
-            ReadOnlySpan<float> source = _widened is null ? new ReadOnlySpan<float>(_view.Floats + row * width, width) : _widened.AsSpan(checked((int)(row * width)), width);
-            source.CopyTo(acts_BE.Row(b));
+            foreach (Part part in _parts)
+            {
+                part.Copy(row, acts_BE.Row(b));
+            }
         }
     }
 
@@ -103,8 +97,27 @@ public sealed class StoredBatches : IBatchSource, IDisposable
 
     public void Dispose()
     {
-        _view.Dispose();
+        Array.ForEach(_parts, p => p.Dispose());
         _file.Dispose();
+    }
+
+    /// <summary>[steps, B, M, D] or [N, M, D], as it would be with one tensor for all models; the width of the first where each has its own.</summary>
+    long[] Shape(string[] names, bool byModel, bool single)
+    {
+        long[] shape = _file[names[0]].Shape;
+        int axes = shape.Length + (single || byModel ? 1 : 0);
+        if (axes is not (3 or 4) || shape.Any(n => n is < 1 or > int.MaxValue))
+        {
+            string wanted = single ? "[steps, batch, width] or [tokens, width] for an SAE" : byModel ? "[steps, batch, width] or [tokens, width] for each model" : "[steps, batch, models, width] or [tokens, models, width]";
+            throw new DiffractException($"{_file.FilePath}: tensor {names[0]} has the shape [{string.Join(", ", shape)}], wanted {wanted}");
+        }
+
+        if (names.FirstOrDefault(n => !_file[n].Shape.AsSpan(..^1).SequenceEqual(shape.AsSpan(..^1)) || _file[n].Shape[^1] is < 1 or > int.MaxValue) is { } other)
+        {
+            throw new DiffractException($"{_file.FilePath}: tensor {other} has the shape [{string.Join(", ", _file[other].Shape)}], wanted [{string.Join(", ", shape[..^1])}, width] as {names[0]} has");
+        }
+
+        return single || byModel ? [.. shape[..^1], 1, shape[^1]] : shape;
     }
 
     /// <summary>The permutation of one pass: rows sorted by a hash of seed, pass and row.</summary>
@@ -125,5 +138,20 @@ public sealed class StoredBatches : IBatchSource, IDisposable
         }
 
         return _order;
+    }
+
+    /// <summary>One tensor: its rows go into the columns from <paramref name="column"/> on.</summary>
+    sealed class Part(SafetensorsFile file, string name, int column, int width) : IDisposable
+    {
+        readonly HostBuffer _view = file.View(name);
+        readonly float[]? _widened = file[name].Type == "F32" ? null : file.Floats(name);
+
+        public unsafe void Copy(long row, Span<float> acts_E)
+        {
+            ReadOnlySpan<float> source = _widened is null ? new ReadOnlySpan<float>(_view.Floats + row * width, width) : _widened.AsSpan(checked((int)(row * width)), width);
+            source.CopyTo(acts_E[column..]);
+        }
+
+        public void Dispose() => _view.Dispose();
     }
 }

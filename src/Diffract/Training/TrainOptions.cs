@@ -94,8 +94,8 @@ public sealed record TrainOptions
     /// <summary>Run folder: decides the order of the batches instead of the seed, so that trainings of several seeds see equal data.</summary>
     public int? OrderSeed { get; init; }
 
-    /// <summary>Begin with one draw for all models; false draws for each.</summary>
-    public bool SameInit { get; init; } = true;
+    /// <summary>Begin with one draw for all models; false draws for each, as models of different widths need; null: one where that is possible.</summary>
+    public bool? SameInit { get; init; }
 
     /// <summary>Begin with the decoder as the encoder's transpose; false draws it.</summary>
     public bool TransposeInit { get; init; } = true;
@@ -111,9 +111,9 @@ public sealed record TrainOptions
     /// <summary>Go on from a checkpoint that was computed on another kernel path.</summary>
     public bool AllowOtherPath { get; init; }
 
-    /// <summary>First weights, with vectors of length <paramref name="norm"/> where none was given.</summary>
-    public CrosscoderInit Init(double norm)
-        => new(Seed, SameInit, TransposeInit, InitNorm is { } given ? (given == 0 ? null : given) : norm) { EncoderNorm = EncoderInitNorm ?? 1 };
+    /// <summary>First weights of models of these widths, with vectors of length <paramref name="norm"/> where none was given.</summary>
+    public CrosscoderInit Init(double norm, IReadOnlyCollection<int> widths)
+        => new(Seed, SameInit ?? widths.Distinct().Count() == 1, TransposeInit, InitNorm is { } given ? (given == 0 ? null : given) : norm) { EncoderNorm = EncoderInitNorm ?? 1 };
 
     /// <summary>The dictionary that is asked for.</summary>
     /// <param name="kind">What decides which latents fire.</param>

@@ -73,7 +73,7 @@ public static class TrainStage
         IBatchSource source = layer.Source(options.OrderSeed ?? options.Seed, options.Target);
         int[] widths = [.. source.ModelOffsets.Skip(1).Zip(source.ModelOffsets, (end, begin) => end - begin)];
         TrainingConfig config = preset.Configure(kind, widths, source.DistinctTokens, options);
-        CrosscoderInit init = options.Init(preset.InitNorm(kind));
+        CrosscoderInit init = options.Init(preset.InitNorm(kind), widths);
         string name = settings.Name ?? DefaultName(context, config, options);
         if (!names.Add(name))
         {

@@ -62,7 +62,7 @@ public sealed class LooseEncodingTests : IDisposable
         SafetensorsWriter writer = new();
         writer.Add("x", x, shape);
         writer.Save(input);
-        LooseEncoding.Run(crosscoder, input, output, _backend, progress, CancellationToken.None);
+        LooseEncoding.Run(crosscoder, input, output, InputScale.Unsaid, _backend, progress, CancellationToken.None);
         return output;
     }
 

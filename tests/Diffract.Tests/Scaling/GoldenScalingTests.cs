@@ -1,6 +1,7 @@
 using Diffract.Compute.Kernels;
 using Diffract.Compute.Reference;
 using Diffract.Cpu;
+using Diffract.Crosscoders;
 using Diffract.Formats;
 using Diffract.Runs;
 using Diffract.Scaling;
@@ -26,7 +27,7 @@ public sealed class GoldenScalingTests : IDisposable
         using IBackend backend = device == "cpu" ? new CpuBackend(CpuPaths.Best, 2) : new ReferenceBackend();
         GoldenDictionary.Unpack(dictionary, _folder);
         string output = Path.Combine(_folder, "out.safetensors");
-        LooseScaling.Run(backend, new SilentProgress(), _folder, GoldenFiles.Path("scaling/activations.safetensors"), output, false, TestContext.Current.CancellationToken);
+        LooseScaling.Run(backend, new SilentProgress(), _folder, GoldenFiles.Path("scaling/activations.safetensors"), output, false, InputScale.Unsaid, TestContext.Current.CancellationToken);
         using SafetensorsFile golden = SafetensorsFile.Open(GoldenFiles.Path($"scaling/{dictionary}.safetensors"));
         using SafetensorsFile got = SafetensorsFile.Open(output);
         int compared = 0;
@@ -81,10 +82,10 @@ public sealed class GoldenScalingTests : IDisposable
         string output = Path.Combine(_folder, "out.safetensors"), activations = GoldenFiles.Path("scaling/activations.safetensors");
         using ReferenceBackend backend = new();
         DiffractException e = Assert.Throws<DiffractException>(
-            () => LooseScaling.Run(backend, new SilentProgress(), _folder, activations, output, false, TestContext.Current.CancellationToken));
+            () => LooseScaling.Run(backend, new SilentProgress(), _folder, activations, output, false, InputScale.Unsaid, TestContext.Current.CancellationToken));
         Assert.Contains("--allow-unset-threshold", e.Message, StringComparison.Ordinal);
         Assert.False(File.Exists(output));
-        LooseScaling.Run(backend, new SilentProgress(), _folder, activations, output, true, TestContext.Current.CancellationToken);
+        LooseScaling.Run(backend, new SilentProgress(), _folder, activations, output, true, InputScale.Unsaid, TestContext.Current.CancellationToken);
         using SafetensorsFile got = SafetensorsFile.Open(output);
         using SafetensorsFile sparse = SafetensorsFile.Open(GoldenFiles.Path("scaling/batchtopk.safetensors"));
         Assert.True(got.Doubles("chat_error.count_active").Sum() > sparse.Doubles("chat_error.count_active").Sum());
@@ -106,6 +107,6 @@ public sealed class GoldenScalingTests : IDisposable
         writer.Save(Path.Combine(_folder, "x.safetensors"));
         using ReferenceBackend backend = new();
         return Assert.Throws<DiffractException>(() => LooseScaling.Run(
-            backend, new SilentProgress(), _folder, Path.Combine(_folder, "x.safetensors"), Path.Combine(_folder, "out.safetensors"), false, TestContext.Current.CancellationToken));
+            backend, new SilentProgress(), _folder, Path.Combine(_folder, "x.safetensors"), Path.Combine(_folder, "out.safetensors"), false, InputScale.Unsaid, TestContext.Current.CancellationToken));
     }
 }

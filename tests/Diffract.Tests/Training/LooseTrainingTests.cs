@@ -129,7 +129,7 @@ public sealed class LooseTrainingTests : IDisposable
         CrosscoderConfig config = options.Dictionary(CrosscoderKind.BatchTopK, 1, [16], 1);
         using (Crosscoder drawn = new(config, backend))
         {
-            options.Init(1).Apply(drawn);
+            options.Init(1, [1]).Apply(drawn);
             Assert.All(Enumerable.Range(0, 40), j => Assert.Equal(1, drawn.Norms_LM.Row(j)[0], 5));
             Assert.All(Enumerable.Range(0, 40), j => Assert.Equal(0.5f * drawn.WDec_LE.Row(j)[3], drawn.WEnc_LE.Row(j)[3], 6));
         }

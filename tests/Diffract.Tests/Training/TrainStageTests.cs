@@ -90,7 +90,7 @@ public sealed class TrainStageTests(TrainStageTests.Harvested harvested) : IClas
         TrainOptions options = Settings(CrosscoderKind.L1).Options;
         TrainingConfig config = Preset.Demo.Configure(CrosscoderKind.L1, [128, 128], source.DistinctTokens, options);
         using Crosscoder crosscoder = new(config.Crosscoder, _backend);
-        options.Init(Preset.Demo.InitNorm(CrosscoderKind.L1)).Apply(crosscoder);
+        options.Init(Preset.Demo.InitNorm(CrosscoderKind.L1), config.Crosscoder.Widths).Apply(crosscoder);
         using Trainer trainer = new(config, crosscoder, source);
         using TemporaryFolder plain = new();
         using (TrainingLog log = new(Path.Combine(plain.Path, "log.jsonl"), 0))
