@@ -18,6 +18,13 @@ public sealed class JinjaSandboxTests
     [InlineData("{% for i in range(10**9) %}x{% endfor %}", "OverflowError: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).")]
     [InlineData("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", "LimitError: the template takes more than 20000000 steps")]
     [InlineData("{{ 'a' * 10**9 }}", "LimitError: the template makes more than 134217728 characters and items")]
+    [InlineData("{% for i in range(10**12) %}{% endfor %}", "OverflowError: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).")]
+    [InlineData("{{ 'a' * 10**12 }}", "LimitError: the template makes more than 134217728 characters and items")]
+    [InlineData("{% for i in range(100000) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' * 100 }}{% endfor %}", "LimitError: the template makes more than 134217728 characters and items")]
+    [InlineData("{% set ns = namespace(a='ab') %}{% for i in range(100) %}{% set ns.a = [ns.a, ns.a] | join(ns.a) %}{% endfor %}", "LimitError: the template makes more than 134217728 characters and items")]
+    [InlineData("{% set ns = namespace(a='ab') %}{% for i in range(100) %}{% set ns.a %}{{ ns.a }}{{ ns.a }}{% endset %}{% endfor %}", "LimitError: the template makes more than 134217728 characters and items")]
+    [InlineData("{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}", "LimitError: the template takes more than 20000000 steps")]
+    [InlineData("{% macro f(n) %}{{ caller() }}{% call f(n) %}x{% endcall %}{% endmacro %}{% call f(1) %}y{% endcall %}", "LimitError: the template nests deeper than 400")]
     [InlineData("{{ [1] * 10**9 }}", "LimitError: the template makes more than 134217728 characters and items")]
     [InlineData("{{ 'a' | center(10**9) }}", "LimitError: the template makes more than 134217728 characters and items")]
     [InlineData("{{ '%999999999d' % 1 }}", "LimitError: the template makes more than 134217728 characters and items")]
@@ -45,6 +52,10 @@ public sealed class JinjaSandboxTests
     [InlineData("{{ ", "1+", "1", "", " }}")]
     [InlineData("{{ 1", "", "|abs", "|abs", " }}")]
     [InlineData("", "{% if 1 %}", "1", "{% endif %}", "")]
+    [InlineData("", "{% for i in [1] %}", "1", "{% endfor %}", "")]
+    [InlineData("", "{% macro m() %}", "1", "{% endmacro %}", "")]
+    [InlineData("{{ ", "{1: ", "1", "}", " }}")]
+    [InlineData("{{ 1", "", " if 1 else 1", " if 1 else 1", " }}")]
     public void Deep_nesting_is_refused_and_not_a_crash(string before, string open, string middle, string close, string after)
     {
         string template = before + string.Concat(Enumerable.Repeat(open, 20_000)) + middle + string.Concat(Enumerable.Repeat(close, 20_000)) + after;
