@@ -25,6 +25,7 @@ public static class CommandTable
         PlantedCommand.Create(),
         PlantedScoreCommand.Create(),
         RenderCommand.Create(),
+        ModelsCommand.Create(),
         ForwardCommand.Create(),
         EncodeCommand.Create(),
         ExportCommand.Create(),

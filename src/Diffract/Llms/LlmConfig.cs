@@ -16,6 +16,17 @@ public sealed record LlmConfig
     /// <summary>More elements than all heads of any model have together.</summary>
     const int MostProjected = 1 << 24;
 
+    /// <summary>Activations by their names in config.json.</summary>
+    internal static readonly IReadOnlyDictionary<string, Activation> ActivationNames = new Dictionary<string, Activation>(StringComparer.Ordinal)
+    {
+        ["gelu"] = Activation.Gelu,
+        ["gelu_new"] = Activation.GeluTanh,
+        ["gelu_fast"] = Activation.GeluTanh,
+        ["gelu_pytorch_tanh"] = Activation.GeluTanh,
+        ["silu"] = Activation.Silu,
+        ["swish"] = Activation.Silu,
+    };
+
     /// <summary><c>model_type</c>.</summary>
     public string Family => Traits.Name;
 
@@ -204,13 +215,8 @@ public sealed record LlmConfig
             (field, name) = chosen is not null ? (newer, chosen) : (field, name == "gelu" ? "gelu_pytorch_tanh" : name);
         }
 
-        return name switch
-        {
-            null => family.Defaults.Activation,
-            "gelu_pytorch_tanh" or "gelu_new" or "gelu_fast" => Activation.GeluTanh,
-            "gelu" => Activation.Gelu,
-            "silu" or "swish" => Activation.Silu,
-            _ => throw json.Refuse(field, name, "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, silu or swish"),
-        };
+        return name is null ? family.Defaults.Activation
+            : ActivationNames.TryGetValue(name, out Activation activation) ? activation
+            : throw json.Refuse(field, name, "one of " + string.Join(", ", ActivationNames.Keys));
     }
 }

@@ -222,7 +222,7 @@ static class LlmFamilies
     static LlmFamily Phi3() => new()
     {
         Name = "phi3",
-        Title = "Phi-3, Phi-4 mini",
+        Title = "Phi-3 (4k contexts)",
         Windows = WindowRule.All,
         QueryKeyValueLayout = QueryKeyValueLayout.Stacked,
         Tensors = new LlmTensorNames

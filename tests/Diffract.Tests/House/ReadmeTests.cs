@@ -1,5 +1,6 @@
 using System.CommandLine.Parsing;
 using Diffract.Cli;
+using Diffract.Llms;
 
 namespace Diffract.Tests.House;
 
@@ -31,6 +32,10 @@ public sealed class ReadmeTests
         string scripts = File.ReadAllText(Path.Combine(GoldenFiles.Root, "check.sh")) + File.ReadAllText(Path.Combine(GoldenFiles.Root, ".ci", "run"));
         Assert.Contains(command, scripts, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Its_table_of_models_is_what_the_verb_prints()
+        => Assert.Contains("\n" + string.Join("\n", FamilyTable.Lines()) + "\n", Text, StringComparison.Ordinal);
 
     [Fact]
     public void Every_file_that_it_points_to_is_there()
