@@ -9,6 +9,9 @@ namespace Diffract.Text;
 /// </summary>
 public sealed class ChatTemplate
 {
+    // One chat is a page of text, and a template is run a dozen times to learn where its parts stand: less for each than a template run once may take.
+    static readonly JinjaLimits Limits = new() { Steps = 5_000_000, Memory = 16L << 20 };
+
     readonly JinjaTemplate _template;
     readonly Dictionary<string, object?> _variables;
     readonly DateTime _now;
@@ -29,7 +32,7 @@ public sealed class ChatTemplate
         _variables["documents"] = null;
         try
         {
-            _template = JinjaTemplate.Parse(text);
+            _template = JinjaTemplate.Parse(text, Limits);
         }
         catch (JinjaException e)
         {

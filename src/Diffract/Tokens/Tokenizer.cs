@@ -1,3 +1,4 @@
+using Diffract.Runs;
 using Diffract.Tokens.Components;
 
 namespace Diffract.Tokens;
@@ -8,6 +9,8 @@ namespace Diffract.Tokens;
 /// </summary>
 public sealed class Tokenizer
 {
+    const int MostGrowth = 64;
+
     readonly TokenizerParts _parts;
     readonly AddedTokens _raw = new();
     readonly AddedTokens _normalized = new();
@@ -135,9 +138,11 @@ public sealed class Tokenizer
 
     (AlignedText Text, int Start, int End) Normalize(AlignedText text, int start, int end)
     {
+        int source = end - start;
         foreach (Normalizer step in _parts.Normalizer)
         {
             AlignedText next = step.Apply(text, start, end);
+            CheckGrowth(next, source);
             (start, end) = ReferenceEquals(next, text) ? (start, end) : (0, next.Length);
             text = next;
         }
@@ -151,11 +156,21 @@ public sealed class Tokenizer
         foreach (PreTokenizer step in _parts.PreTokenizer)
         {
             words = step.Apply(words);
+            CheckGrowth(words.Text, end - start);
         }
 
         foreach ((int from, int to) in words.Ranges)
         {
             _parts.Model.Encode(words.Text, from, to, tokens);
+        }
+    }
+
+    // Steps that each write a little more than they read double a text again and again where a file lists dozens of them. No step of a sound tokenizer writes more than four characters for one.
+    static void CheckGrowth(AlignedText text, int source)
+    {
+        if (text.Length > source + (long)MostGrowth * (source + 16))
+        {
+            throw new DiffractException($"the tokenizer's steps make {text.Length} characters of {source}, at most {MostGrowth} for one are held; use a sound tokenizer.json");
         }
     }
 

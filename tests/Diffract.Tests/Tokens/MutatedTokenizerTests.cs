@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Diffract.Runs;
 using Diffract.Tests.Formats;
 using Diffract.Tokens;
 
@@ -35,6 +36,21 @@ public sealed class MutatedTokenizerTests : IDisposable
                 Tokenizer tokenizer = Tokenizer.Load(_folder.Path);
                 tokenizer.Decode(tokenizer.Encode(Sample).Ids);
             });
+    }
+
+    [Fact]
+    public void Steps_that_double_a_text_again_and_again_are_refused()
+    {
+        JsonObject file = JsonNode.Parse(Cut(GoldenFiles.Path("tokenizers/qwen2/tokenizer.json")))!.AsObject();
+        JsonArray steps = file["pre_tokenizer"]!["pretokenizers"]!.AsArray();
+        for (int i = 0; i < 40; i++)
+        {
+            steps.Add(steps[1]!.DeepClone());
+        }
+
+        Tokenizer tokenizer = Tokenizer.Load(Path.GetDirectoryName(_folder.File("tokenizer.json", file.ToJsonString()))!);
+        DiffractException e = Assert.Throws<DiffractException>(() => tokenizer.Encode("ééé"));
+        Assert.Contains("at most 64 for one", e.Message, StringComparison.Ordinal);
     }
 
     /// <summary>The file with its first merges and what these need.</summary>
