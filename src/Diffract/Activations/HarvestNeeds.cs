@@ -47,6 +47,10 @@ public sealed record HarvestNeeds(long Bytes, long MissingBytes, ModelsInMemory 
         }
     }
 
+    /// <summary>So many seconds in words.</summary>
+    public static string Time(double seconds)
+        => string.Create(CultureInfo.InvariantCulture, $"{(seconds < 120 ? $"{seconds:N0} s" : seconds < 7200 ? $"{seconds / 60:N0} min" : $"{seconds / 3600:N1} hours")}");
+
     /// <summary>Bytes as MiB, or GiB from ten on.</summary>
     public static string Size(long bytes) => bytes < 10L << 30
         ? string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(bytes / 1048576.0):N0} MiB")

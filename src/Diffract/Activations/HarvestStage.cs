@@ -90,7 +90,7 @@ public static class HarvestStage
             if (left > 0)
             {
                 double rate = harvester.Probe(shards[Array.IndexOf(_there, false)].FirstDocument), seconds = left * ((double)tokens.Tokens / tokens.Rows) / rate;
-                time = string.Create(CultureInfo.InvariantCulture, $"about {(seconds < 120 ? $"{seconds:N0} s" : seconds < 7200 ? $"{seconds / 60:N0} min" : $"{seconds / 3600:N1} h")} at {rate:N0} tokens/s");
+                time = string.Create(CultureInfo.InvariantCulture, $"about {HarvestNeeds.Time(seconds)} at {rate:N0} tokens/s");
             }
 
             string there = left < tokens.Rows ? string.Create(CultureInfo.InvariantCulture, $" ({tokens.Rows - left:N0} are there already)") : "";

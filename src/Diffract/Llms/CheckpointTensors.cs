@@ -47,7 +47,22 @@ sealed unsafe class CheckpointTensors : IDisposable
     public Matrix Matrix(string name, int rows, int columns)
     {
         SafetensorsFile file = Find(name, rows, columns);
-        return file.Tensors[name].Type == "F16" ? Copy(file.Floats(name), rows, columns) : new Matrix(file.View(name), rows, columns, columns);
+        return file.Tensors[name].Type == "F16" ? Widened(file.View(name), rows, columns) : new Matrix(file.View(name), rows, columns, columns);
+    }
+
+    /// <summary>Straight from the file into its place: an array between would take as much again.</summary>
+    Matrix Widened(HostBuffer halves, int rows, int columns)
+    {
+        Matrix copy = _backend.Matrix(rows, columns);
+        _copies.Add(copy.Buffer);
+        Half* from = (Half*)halves.Pointer;
+        float* to = (float*)Start(copy);
+        for (long i = 0; i < (long)rows * columns; i++)
+        {
+            to[i] = (float)from[i];
+        }
+
+        return copy;
     }
 
     /// <summary>A matrix [rows, columns] that the file holds as [columns, rows]: a copy in its type.</summary>

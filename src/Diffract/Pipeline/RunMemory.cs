@@ -71,7 +71,7 @@ static class RunMemory
     static string Weights(string folder, LlmConfig config)
     {
         LlmMemory all = LlmMemory.Of(folder, config.Layers, head: true, 0, 0);
-        string copied = all.Copied > 1 << 24 ? $", {MemoryBudget.Size(all.Copied)} of float16 are widened to float32 in memory" : "";
+        string copied = all.Copied > 1 << 24 ? $", {MemoryBudget.Size(all.Copied)} are copied when loaded (float16 to float32, or to another order)" : "";
         return $"{MemoryBudget.Size(all.Mapped + all.Copied)}, {MemoryBudget.Size(all.Mapped)} of weights stay in the mapped files{copied}";
     }
 }

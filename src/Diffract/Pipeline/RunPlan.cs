@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using System.Text.Json;
 using Diffract.Formats.Hub;
+using Diffract.Activations;
 using Diffract.Llms;
 using Diffract.Runs;
 
@@ -96,7 +97,7 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
     public void Announce(StageContext context, PipelineSettings settings, int loadedLatents)
     {
         string tokens = MaxTokens is { } cap
-            ? string.Create(CultureInfo.InvariantCulture, $"at most {cap:N0} tokens, {cap / TokensPerSecond / 3600:G2} hours of harvest")
+            ? string.Create(CultureInfo.InvariantCulture, $"at most {cap:N0} tokens, {HarvestNeeds.Time(cap / TokensPerSecond)} of harvest")
             : "all tokens that the files give, counted first";
         string crosscoders = settings.Crosscoders.Count > 0
             ? "examine " + string.Join(", ", settings.Crosscoders.Select(HubName.Of)) + " (nothing is trained)"
@@ -126,7 +127,7 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
     {
         if (MaxTokens is null)
         {
-            context.Progress.Line(string.Create(CultureInfo.InvariantCulture, $"plan: {tokens:N0} tokens, {tokens / TokensPerSecond / 3600:G2} hours of harvest"));
+            context.Progress.Line(string.Create(CultureInfo.InvariantCulture, $"plan: {tokens:N0} tokens, {HarvestNeeds.Time(tokens / TokensPerSecond)} of harvest"));
         }
     }
 

@@ -23,7 +23,7 @@ public sealed class RunTests(LoadedRun given) : IClassFixture<LoadedRun>
     [Fact]
     public void The_plan_says_what_every_stage_holds_and_why()
     {
-        foreach (string part in (ReadOnlySpan<string>)["plan: base model", "stay in the mapped files", "plan: harvest: both models at once", "plan: crosscoder: ", "plan: latents, scale: ", "plan: evidence: both models at once", "hours of harvest"])
+        foreach (string part in (ReadOnlySpan<string>)["plan: base model", "stay in the mapped files", "plan: harvest: both models at once", "plan: crosscoder: ", "plan: latents, scale: ", "plan: evidence: both models at once", "s of harvest"])
         {
             Assert.Contains(part, given.Output, StringComparison.Ordinal);
         }
