@@ -99,9 +99,6 @@ public sealed unsafe class MatrixProduct : IDisposable
     /// <summary>Packs the rows of a float32 or bfloat16 matrix into panels [panel][k][column] of <paramref name="target"/>.</summary>
     internal void PackRows(Matrix b_NK, HostBuffer target) => PackRows(b_NK, target.Pointer, target.Type == ElementType.BFloat16);
 
-    /// <summary>The same to float32 at <paramref name="target"/>, aligned to 64 bytes.</summary>
-    internal void PackRows(Matrix b_NK, float* target) => PackRows(b_NK, target, keep: false);
-
     /// <summary>A·Bᵀ whose blocks go to <paramref name="end"/> instead of into a matrix; each row starts at its element of <paramref name="start_M"/>.</summary>
     internal void TimesTransposed(Matrix a_MK, Matrix b_NK, float* start_M, in ProductEnd end)
     {

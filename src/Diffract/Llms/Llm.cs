@@ -132,13 +132,14 @@ public sealed class Llm : IDisposable
         CheckIds(prompt);
         CheckPositions(prompt.Length + newTokens - 1);
         KeyValueCache cache = Cache(prompt.Length + newTokens);
+        int[] positions = new int[prompt.Length];
         Matrix logits_1V = _backend.Matrix(1, Config.Vocabulary);
         try
         {
             while (ids.Count < newTokens)
             {
                 stop.ThrowIfCancellationRequested();
-                int next = Next(ids.Count == 0 ? prompt : [ids[^1]], cache, logits_1V);
+                int next = Next(ids.Count == 0 ? prompt : [ids[^1]], positions.AsSpan(0, ids.Count == 0 ? prompt.Length : 1), cache, logits_1V);
                 ids.Add(next);
                 if (stopAtEnd && Config.EndIds.Contains(next))
                 {
@@ -163,10 +164,9 @@ public sealed class Llm : IDisposable
     }
 
     /// <summary>Puts the ids into the cache and returns the likeliest id after them.</summary>
-    int Next(ReadOnlySpan<int> ids, KeyValueCache cache, Matrix logits_1V)
+    int Next(ReadOnlySpan<int> ids, Span<int> positions, KeyValueCache cache, Matrix logits_1V)
     {
         int past = cache.Length;
-        int[] positions = new int[ids.Length];
         for (int i = 0; i < positions.Length; i++)
         {
             positions[i] = past + i;
