@@ -2,6 +2,7 @@ using System.CommandLine;
 using Diffract.Crosscoders;
 using Diffract.Evidence;
 using Diffract.Runs;
+using Diffract.Tokens;
 
 namespace Diffract.Cli.Commands;
 
@@ -25,12 +26,13 @@ static class InterveneCommand
         Option<string[]> latents = new("--latents") { Description = "NAME=I.json, I.json a JSON array of latent indices; may be repeated. Default: none.", AllowMultipleArgumentsPerToken = true };
         Option<string?> scale = new("--input-scale") { Description = "For a crosscoder trained on scaled activations: one factor, one for each model (0.21,0.19), auto (the square root of the width over their mean norm), or none. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
         Option<int?> context = new("--context") { Description = "Chats are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
+        Option<string?> replace = new("--replace") { Description = "What the base model reads in place of ids that it lacks or handles badly, as ID=ID,ID=ID, or none; stored ids stay the originals. Default: 128006=1432,128007=827,128009=827 for a Llama 3.1 or 3.2 base without a chat template of its own, else none." };
         Option<int?> skipFirst = new("--skip-first") { Description = "So many positions at the beginning of each chat keep the chat model's own activations. Default: 25 for Llama 3.x, 21 for Qwen2.5, else 0." };
         Option<string?> positions = new("--positions") { Description = "Also write every position to this safetensors file: <chat>.kl.<edit> [T] and <chat>.nll.<edit> [T-1], float64. Default: not written." };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active. Default: refuse." };
         Option<string> output = new("--out") { Description = "JSON file to write.", Required = true };
         Option<double?> memory = CommonOptions.Memory();
-        foreach (Option option in (Option[])[baseModel, chatModel, crosscoder, layer, chats, latents, scale, context, skipFirst, positions, unset, output, memory])
+        foreach (Option option in (Option[])[baseModel, chatModel, crosscoder, layer, chats, latents, scale, context, skipFirst, replace, positions, unset, output, memory])
         {
             command.Options.Add(option);
         }
@@ -51,6 +53,7 @@ static class InterveneCommand
                 InputScale = InputScale.Parse(parse.GetValue(scale)),
                 Context = parse.GetValue(context),
                 SkipFirst = parse.GetValue(skipFirst),
+                Replace = ReplacementMap.Parse(parse.GetValue(replace)),
                 Positions = parse.GetValue(positions),
                 AllowUnsetThreshold = parse.GetValue(unset),
                 Out = parse.GetValue(output)!,

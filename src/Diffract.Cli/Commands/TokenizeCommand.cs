@@ -23,13 +23,14 @@ static class TokenizeCommand
         Option<string[]> chats = new("--chats") { Description = "Chats: JSON lines with turns; several files may be given.", AllowMultipleArgumentsPerToken = true };
         Option<long?> tokens = new("--tokens") { Description = "Cap on the tokens of all splits. Default: all." };
         Option<int?> context = new("--context") { Description = "Documents are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
+        Option<string?> replace = new("--replace") { Description = "What the base model reads in place of ids that it lacks or handles badly, as ID=ID,ID=ID, or none; stored ids stay the originals. Default: 128006=1432,128007=827,128009=827 for a Llama 3.1 or 3.2 base without a chat template of its own, else none." };
         Option<int?> skipFirst = new("--skip-first") { Description = "So many positions at the beginning of each document are not stored, and no edit touches them. Default: 25 for Llama 3.x, 21 for Qwen2.5 (BOS and the system block of their templates), else 0." };
         Option<int> seed = new("--seed") { Description = "Decides which document goes to which split.", DefaultValueFactory = _ => 42 };
         Option<bool> fresh = new("--fresh") { Description = "Replace tokens that are there. Default: keep them." };
         Option<string?> model = new("--model") { Description = "Loose files: folder with tokenizer.json, or a name on the hub." };
         Option<string?> output = new("--out") { Description = "Loose files: file to write." };
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[baseModel, chatModel, text, chats, tokens, context, skipFirst, seed, fresh, model, output])
+        foreach (Option option in (Option[])[baseModel, chatModel, text, chats, tokens, context, skipFirst, replace, seed, fresh, model, output])
         {
             command.Options.Add(option);
         }
@@ -64,6 +65,7 @@ static class TokenizeCommand
                 MaxTokens = parse.GetValue(tokens),
                 Context = parse.GetValue(context),
                 SkipFirst = parse.GetValue(skipFirst),
+                Replace = ReplacementMap.Parse(parse.GetValue(replace)),
                 Seed = parse.GetValue(seed),
             });
         });

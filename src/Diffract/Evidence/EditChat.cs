@@ -10,4 +10,7 @@ public sealed record EditChat(int Key, int[] Ids, AnswerMasks Masks)
 {
     /// <summary>So many positions at the beginning keep the chat model's own activations, whatever the edit.</summary>
     public int SkipFirst { get; init; }
+
+    /// <summary>What the base model reads, as many ids as the chat model.</summary>
+    public int[] BaseIds { get; init; } = Ids;
 }

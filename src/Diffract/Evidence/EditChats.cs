@@ -45,7 +45,7 @@ public static class EditChats
     }
 
     /// <summary>Ids and roles of a line that has them, or null.</summary>
-    static (int[] Ids, byte[] Roles)? Tokens(string text, string file, int line)
+    internal static (int[] Ids, byte[] Roles)? Tokens(string text, string file, int line)
     {
         try
         {

@@ -20,7 +20,10 @@ public sealed class EffectMoments(IReadOnlyList<Edit> edits)
                     if (subset[effects.Positions[i]])
                     {
                         _kl[(e * 3) + s].Add(effects.Kl[e][i]);
-                        _nll[(e * 3) + s].Add(effects.Nll[e][i]);
+                        if (!double.IsNaN(effects.Nll[e][i]))
+                        {
+                            _nll[(e * 3) + s].Add(effects.Nll[e][i]);
+                        }
                     }
                 }
             }

@@ -53,7 +53,7 @@ public static class EvidenceStage
         EvidenceFolder evidence = Gather(context, tokens, layer, latents.Rows, ratios, settings, common) with { Manifest = plan };
         Dictionary<string, FileSeal> outputs = evidence.Save(folder);
         InterventionStep.Clean(folder);
-        context.Finish(folder, plan with { Outputs = outputs, Facts = Facts(evidence, common), Seconds = clock.Elapsed.TotalSeconds });
+        context.Finish(folder, plan with { Outputs = outputs, Facts = Facts(evidence, common, tokens.OwnTokens), Seconds = clock.Elapsed.TotalSeconds });
         context.Progress.Done("evidence " + settings.Name, Summary(evidence));
     }
 
@@ -112,7 +112,7 @@ public static class EvidenceStage
         }
     }
 
-    static JsonObject Facts(EvidenceFolder evidence, bool common)
+    static JsonObject Facts(EvidenceFolder evidence, bool common, bool ownTokens)
     {
         JsonArray leftOut = [];
         if (!common)
@@ -122,7 +122,7 @@ public static class EvidenceStage
 
         if (evidence.Interventions is null)
         {
-            leftOut.Add("interventions: " + (common ? "no held-out chat with an answer" : CommonSpace.NoInterventions));
+            leftOut.Add("interventions: " + (ownTokens ? "the models read different tokens" : common ? "no held-out chat with an answer" : CommonSpace.NoInterventions));
         }
 
         if (evidence.Behaviours is null)

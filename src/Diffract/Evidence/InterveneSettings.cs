@@ -1,6 +1,7 @@
 using Diffract.Crosscoders;
 using Diffract.Runs;
 using Diffract.Text;
+using Diffract.Tokens;
 
 namespace Diffract.Evidence;
 
@@ -36,6 +37,9 @@ public sealed record InterveneSettings
 
     /// <summary>So many positions at the beginning of each chat keep the chat model's own activations; null: by family.</summary>
     public int? SkipFirst { get; init; }
+
+    /// <summary>What the base model reads in place of other ids; null: by family.</summary>
+    public ReplacementMap? Replace { get; init; }
 
     /// <summary>File for the numbers of every position; null: none is written, and only answers' positions are computed.</summary>
     public string? Positions { get; init; }

@@ -15,14 +15,14 @@ public sealed class InterventionRunner : IDisposable
 {
     readonly IBackend _backend;
     readonly Llm _base, _chat;
-    readonly int _layer, _maxTokens, _width, _vocabulary;
+    readonly int _layer, _maxTokens, _width, _shared;
     readonly IReadOnlyList<Edit> _edits;
     readonly bool _everyPosition;
     readonly ActivationEdits _activations;
-    readonly TokenBatch _batch;
+    readonly TokenBatch _batch, _baseBatch;
     readonly Matrix _pair_TE, _edited_TD;
     readonly bool[] _template;
-    readonly Matrix _chatLogits_RV, _logits_RV;
+    readonly Matrix _chatLogits_RV, _logits_RV, _baseLogits_RV;
     Matrix _last_ND;
 
     /// <param name="backend">Where everything runs.</param>
@@ -40,14 +40,16 @@ public sealed class InterventionRunner : IDisposable
     {
         Check(baseModel.Config, chatModel.Config, crosscoder, layer);
         (_backend, _base, _chat, _layer, _edits, _maxTokens, _everyPosition) = (backend, baseModel, chatModel, layer, edits, maxTokens, everyPosition);
-        (_width, _vocabulary) = (chatModel.Config.Width, chatModel.Config.Vocabulary);
+        (_width, _shared) = (chatModel.Config.Width, Math.Min(baseModel.Config.Vocabulary, chatModel.Config.Vocabulary));
         _activations = new ActivationEdits(crosscoder, sets, maxTokens);
         _batch = new TokenBatch(maxTokens, maxTokens);
+        _baseBatch = new TokenBatch(maxTokens, maxTokens);
         _pair_TE = backend.Matrix(maxTokens, 2 * _width);
         _edited_TD = backend.Matrix(maxTokens, _width);
         _template = new bool[maxTokens];
-        _chatLogits_RV = backend.Matrix(logitRows, _vocabulary);
-        _logits_RV = backend.Matrix(logitRows, _vocabulary);
+        _chatLogits_RV = backend.Matrix(logitRows, chatModel.Config.Vocabulary);
+        _logits_RV = backend.Matrix(logitRows, chatModel.Config.Vocabulary);
+        _baseLogits_RV = edits.Any(e => e.Form == EditForm.BaseModel) ? backend.Matrix(logitRows, baseModel.Config.Vocabulary) : default;
     }
 
     /// <summary>False: give each model's weights back before the other runs.</summary>
@@ -56,10 +58,10 @@ public sealed class InterventionRunner : IDisposable
     /// <summary>Refuses a pair, a layer or a crosscoder that do not fit each other.</summary>
     public static void Check(LlmConfig baseModel, LlmConfig chatModel, Crosscoder crosscoder, int layer)
     {
-        if (baseModel.Width != chatModel.Width || baseModel.Vocabulary != chatModel.Vocabulary)
+        if (baseModel.Width != chatModel.Width)
         {
             throw new DiffractException(
-                $"the base model has width {baseModel.Width} and vocabulary {baseModel.Vocabulary}, the chat model {chatModel.Width} and {chatModel.Vocabulary}; interventions want both equal");
+                $"the base model has width {baseModel.Width}, the chat model {chatModel.Width}; interventions want both equal");
         }
 
         int layers = Math.Min(baseModel.Layers, chatModel.Layers);
@@ -95,7 +97,7 @@ public sealed class InterventionRunner : IDisposable
     public void Dispose()
     {
         _activations.Dispose();
-        foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[_pair_TE, _edited_TD, _chatLogits_RV, _logits_RV, _last_ND])
+        foreach (Matrix matrix in (ReadOnlySpan<Matrix>)[_pair_TE, _edited_TD, _chatLogits_RV, _logits_RV, _baseLogits_RV, _last_ND])
         {
             matrix.Buffer?.Dispose();
         }
@@ -131,14 +133,16 @@ public sealed class InterventionRunner : IDisposable
         List<int> rows = [], targets = [];
         List<ChatEffects> effects = [];
         _batch.Clear();
+        _baseBatch.Clear();
         foreach (EditChat chat in chats)
         {
             int[] positions = Positions(chat);
             chat.Masks.Template.CopyTo(_template.AsSpan(_batch.Tokens));
             rows.AddRange(positions.Select(t => _batch.Tokens + t));
-            targets.AddRange(positions.Select(t => t + 1 < chat.Ids.Length ? chat.Ids[t + 1] : -1));
+            targets.AddRange(positions.Select(t => t + 1 < chat.Ids.Length && chat.Ids[t + 1] < _shared ? chat.Ids[t + 1] : -1));
             effects.Add(new ChatEffects(chat, positions, new double[_edits.Count][], new double[_edits.Count][]));
             _batch.Add(chat.Ids);
+            _baseBatch.Add(chat.BaseIds);
         }
 
         int[] rowArray = [.. rows], targetArray = [.. targets];
@@ -171,12 +175,12 @@ public sealed class InterventionRunner : IDisposable
             _last_ND = _backend.Matrix(Math.Max(1, rows.Length * (_edits.Count + 1)), _width);
         }
 
-        _base.RunTo(_batch, _layer, base_TD);
+        _base.RunTo(_baseBatch, _layer, base_TD);
         for (int e = 0; e < _edits.Count; e++)
         {
             if (_edits[e].Form == EditForm.BaseModel)
             {
-                _base.RunToEnd(_batch, _layer, base_TD, rows, Last(e, 0, rows.Length, rows.Length));
+                _base.RunToEnd(_baseBatch, _layer, base_TD, rows, Last(e, 0, rows.Length, rows.Length));
             }
         }
 
@@ -214,7 +218,7 @@ public sealed class InterventionRunner : IDisposable
         }
     }
 
-    /// <summary>Heads of all edits against the chat model's, some rows at a time.</summary>
+    /// <summary>Heads of all edits against the chat model's, some rows at a time, over the ids that both models have: the rest of either is left out of its distribution.</summary>
     void Compare(int[] targets, double[][] kl, double[][] nll, CancellationToken stop)
     {
         int most = _logits_RV.Rows;
@@ -223,14 +227,16 @@ public sealed class InterventionRunner : IDisposable
         for (int first = 0; first < targets.Length; first += most)
         {
             int count = Math.Min(most, targets.Length - first);
-            Matrix chatLogits_RV = _chatLogits_RV.SliceRows(0, count), logits_RV = _logits_RV.SliceRows(0, count);
+            Matrix chatLogits_RV = _chatLogits_RV.SliceRows(0, count), chatShared_RV = chatLogits_RV.SliceColumns(0, _shared);
             _chat.Head(Last(-1, first, count, targets.Length), chatLogits_RV);
             for (int e = 0; e < _edits.Count; e++)
             {
                 stop.ThrowIfCancellationRequested();
-                (_edits[e].Form == EditForm.BaseModel ? _base : _chat).Head(Last(e, first, count, targets.Length), logits_RV);
-                _backend.Transformer.KlDivergence(chatLogits_RV, logits_RV, kl[e].AsSpan(first, count));
-                _backend.Transformer.LogitStatistics(logits_RV, targets.AsSpan(first, count), logSumExp.AsSpan(0, count), argmax.AsSpan(0, count), nll[e].AsSpan(first, count));
+                bool own = _edits[e].Form == EditForm.BaseModel;
+                Matrix logits_RV = (own ? _baseLogits_RV : _logits_RV).SliceRows(0, count), shared_RV = logits_RV.SliceColumns(0, _shared);
+                (own ? _base : _chat).Head(Last(e, first, count, targets.Length), logits_RV);
+                _backend.Transformer.KlDivergence(chatShared_RV, shared_RV, kl[e].AsSpan(first, count));
+                _backend.Transformer.LogitStatistics(shared_RV, targets.AsSpan(first, count), logSumExp.AsSpan(0, count), argmax.AsSpan(0, count), nll[e].AsSpan(first, count));
             }
         }
 

@@ -20,10 +20,16 @@ static class InterventionStep
 
     static JsonSerializerOptions OneLine { get; } = new(Provenance.Json) { WriteIndented = false };
 
-    /// <summary>Null when there is no held-out chat with an answer.</summary>
+    /// <summary>Null when there is no held-out chat with an answer, or the models read different tokens.</summary>
     public static InterventionResults? Run(
         StageContext context, TokenStore tokens, int layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings)
     {
+        if (tokens.OwnTokens)
+        {
+            context.Progress.Warn("interventions are left out: the models read different tokens");
+            return null;
+        }
+
         EditChat[] chats = Choose(tokens, settings);
         if (chats.Length == 0)
         {
@@ -53,7 +59,7 @@ static class InterventionStep
     static EditChat[] Choose(TokenStore tokens, EvidenceSettings settings)
         => [.. tokens.Documents.Where(d => d.Source == TextSource.Chat && d.Split == Split.HeldOut)
             .OrderBy(d => SeededHash.Of((ulong)settings.Seed + 1, (ulong)d.Number)).ThenBy(d => d.Number)
-            .Select(d => new EditChat(d.Number, tokens.Ids(d).ToArray(), AnswerMasks.Of(tokens.Roles(d))) { SkipFirst = tokens.SkipFirst })
+            .Select(d => new EditChat(d.Number, tokens.Ids(d).ToArray(), AnswerMasks.Of(tokens.Roles(d))) { SkipFirst = tokens.SkipFirst, BaseIds = tokens.Ids(d, 0).ToArray() })
             .Where(c => c.Masks.All.Contains(true)).Take(settings.Conversations).OrderBy(c => c.Key)];
 
     static PoolLatent Pool(LatentRow latent, ScalingRow scaling)

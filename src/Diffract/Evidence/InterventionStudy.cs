@@ -29,7 +29,7 @@ public static class InterventionStudy
         {
             int subset = s;
             string name = Subset.Names[s];
-            double[] counts = [.. chats.Select(c => (double)c.Counts[subset])];
+            double[] counts = [.. chats.Select(c => (double)c.Counts[subset])], nllCounts = [.. chats.Select(c => (double)(c.NllCounts ?? c.Counts)[subset])];
             double[][] kl = [.. edits.Select((_, e) => chats.Select(c => c.Kl[e][subset]).ToArray())], nll = [.. edits.Select((_, e) => chats.Select(c => c.Nll[e][subset]).ToArray())];
             int none = index["none"];
             long n = (long)counts.Sum();
@@ -37,7 +37,7 @@ public static class InterventionStudy
             {
                 int e = index[edit.Name];
                 results.Add(new EditResult(
-                    edit.Name, edit.Set < 0 ? "baseline" : Group(setNames[edit.Set]), name, bootstrap.Mean(kl[e], counts), bootstrap.Mean(nll[e], counts),
+                    edit.Name, edit.Set < 0 ? "baseline" : Group(setNames[edit.Set]), name, bootstrap.Mean(kl[e], counts), bootstrap.Mean(nll[e], nllCounts),
                     e == none ? null : bootstrap.GapShare(kl[e], kl[none], n), e == none ? null : bootstrap.Difference(kl[e], kl[none], counts),
                     edit.Set < 0 ? 0 : sets.Sets[setNames[edit.Set]].Length, null));
             }
@@ -45,7 +45,7 @@ public static class InterventionStudy
             foreach ((string a, string b) in Pairs().Where(p => index.ContainsKey(p.A) && index.ContainsKey(p.B)))
             {
                 differences.Add(new PairedDifference(a, b, name, "kl", bootstrap.Difference(kl[index[a]], kl[index[b]], counts)));
-                differences.Add(new PairedDifference(a, b, name, "nll", bootstrap.Difference(nll[index[a]], nll[index[b]], counts)));
+                differences.Add(new PairedDifference(a, b, name, "nll", bootstrap.Difference(nll[index[a]], nll[index[b]], nllCounts)));
             }
 
             if (sets.TooFew is not null)

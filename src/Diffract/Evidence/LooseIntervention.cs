@@ -6,6 +6,7 @@ using Diffract.Crosscoders;
 using Diffract.Formats;
 using Diffract.Llms;
 using Diffract.Runs;
+using Diffract.Text;
 using Diffract.Tokens;
 
 namespace Diffract.Evidence;
@@ -13,12 +14,12 @@ namespace Diffract.Evidence;
 /// <summary>The edits of spec 7.3 on loose files: any pair, any crosscoder, any chats, any latent sets.</summary>
 public static class LooseIntervention
 {
-    const int DefaultContext = 1024, SmallestBatch = 2048;
+    const int DefaultContext = 1024, SmallestBatch = 2048, ComparedChats = 50;
 
     /// <summary>Runs everything and writes the means, and every position where asked.</summary>
     public static void Run(IBackend backend, IProgressSink progress, InterveneSettings settings, CancellationToken stop = default)
     {
-        (int context, int vocabulary) = Limits(settings);
+        (int context, int baseVocabulary, int chatVocabulary) = Limits(settings);
         int[][] sets = [.. settings.Latents.Select(l => ReadSet(l.Name, l.File))];
         IReadOnlyList<Edit> edits = [.. Edit.Baselines, .. settings.Latents.SelectMany((l, i) => Edit.OfSet(l.Name, i)), Edit.BaseModel];
         using Crosscoder crosscoder = CrosscoderFolder.Load(settings.Crosscoder, backend);
@@ -26,7 +27,15 @@ public static class LooseIntervention
         InputScaling.Check(crosscoder, settings.Crosscoder, settings.InputScale);
         Lazy<TextEncoder> encoder = new(() => TextEncoder.Load(settings.ChatModel, settings.ChatFormat));
         int skipFirst = SkipFirst(settings, encoder, context, progress);
-        List<EditChat> chats = [.. EditChats.Read(settings.Chats, () => encoder.Value, context, vocabulary).Select(c => c with { SkipFirst = skipFirst })];
+        List<EditChat> chats = EditChats.Read(settings.Chats, () => encoder.Value, context, chatVocabulary);
+        RequireOneTokenizer(settings, encoder);
+        ReplacementMap replace = settings.Replace ?? PairFamily.Replacement(settings.BaseModel, settings.ChatModel, () => encoder.Value.Tokenizer);
+        chats = ForBoth(chats, new PairVocabulary(baseVocabulary, chatVocabulary, replace, id => encoder.IsValueCreated ? encoder.Value.Tokenizer.TokenText(id) : ""), skipFirst);
+        if (!replace.IsEmpty)
+        {
+            progress.Line($"intervene: the base model reads other ids in place of some: {replace}");
+        }
+
         int maxTokens = Math.Max(SmallestBatch, chats.Max(c => c.Ids.Length));
         EvidenceMemory memory = EvidenceMemory.Choose([settings.BaseModel, settings.ChatModel], settings.Layer, crosscoder.Latents, edits.Count, baseHead: true, maxTokens, settings.Memory);
         using Llm baseModel = Llm.Load(settings.BaseModel, backend, maxTokens);
@@ -83,13 +92,48 @@ public static class LooseIntervention
         progress.Warn($"{folder} has no threshold yet: every positive latent is active");
     }
 
-    static (int Context, int Vocabulary) Limits(InterveneSettings settings)
+    /// <summary>What each model reads of the chats; ids that the base model can't read are refused.</summary>
+    static List<EditChat> ForBoth(List<EditChat> chats, PairVocabulary vocabulary, int skipFirst)
+    {
+        if (vocabulary.ReplacementFault() is { } wrong)
+        {
+            throw DiffractException.Argument(wrong);
+        }
+
+        foreach (EditChat chat in chats)
+        {
+            if (vocabulary.Fault(chat.Ids) is { } fault)
+            {
+                throw new DiffractException($"chat {chat.Key} holds {fault}");
+            }
+        }
+
+        return [.. chats.Select(c => c with { SkipFirst = skipFirst, BaseIds = vocabulary.Replace.Apply(c.Ids) })];
+    }
+
+    /// <summary>The edits want one stream of tokens. Where a chat was written by the template, both tokenizers must make the same of it.</summary>
+    static void RequireOneTokenizer(InterveneSettings settings, Lazy<TextEncoder> encoder)
+    {
+        if (!encoder.IsValueCreated || !File.Exists(Path.Combine(settings.BaseModel, "tokenizer.json")))
+        {
+            return;
+        }
+
+        IEnumerable<TextItem> items = JsonLines.Lines(settings.Chats).Take(ComparedChats)
+            .Where(l => EditChats.Tokens(l.Text, settings.Chats, l.Line) is null).Select(l => JsonLines.Parse(l.Text, settings.Chats, l.Line));
+        if (PairTokenizers.Compare(items, Tokenizer.Load(settings.BaseModel), encoder.Value).Difference is { } difference)
+        {
+            throw new DiffractException($"intervene: the models read different tokens, their tokenizers differ on {difference}; interventions want one stream of tokens");
+        }
+    }
+
+    static (int Context, int BaseVocabulary, int ChatVocabulary) Limits(InterveneSettings settings)
     {
         LlmConfig a = LlmConfig.Load(settings.BaseModel), b = LlmConfig.Load(settings.ChatModel);
         int limit = Math.Min(a.ContextLimit, b.ContextLimit);
         return settings.Context is { } given && (given < 2 || given > limit)
             ? throw DiffractException.Argument($"--context {given} is out of range; wanted 2 to {limit}, the most that both models can read")
-            : (settings.Context ?? Math.Min(DefaultContext, limit), Math.Min(a.Vocabulary, b.Vocabulary));
+            : (settings.Context ?? Math.Min(DefaultContext, limit), a.Vocabulary, b.Vocabulary);
     }
 
     static int SkipFirst(InterveneSettings settings, Lazy<TextEncoder> encoder, int context, IProgressSink progress)

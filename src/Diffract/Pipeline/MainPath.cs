@@ -26,6 +26,7 @@ public static class MainPath
             Chats = settings.Chats,
             SkipFirst = settings.SkipFirst,
             ChatFormat = settings.ChatFormat,
+            Replace = settings.Replace,
             Seed = settings.Seed,
         };
         // Before the plan is kept: a slip in the arguments must not bind the run folder.

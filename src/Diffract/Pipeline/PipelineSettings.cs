@@ -1,5 +1,6 @@
 using Diffract.Crosscoders;
 using Diffract.Text;
+using Diffract.Tokens;
 
 namespace Diffract.Pipeline;
 
@@ -23,6 +24,9 @@ public sealed record PipelineSettings
 
     /// <summary>How chats are written.</summary>
     public ChatFormat ChatFormat { get; init; } = ChatFormat.Own;
+
+    /// <summary>What the base model reads in place of other ids; null: by family.</summary>
+    public ReplacementMap? Replace { get; init; }
 
     /// <summary>Folders of crosscoders to examine; when there is one, nothing is trained.</summary>
     public IReadOnlyList<string> Crosscoders { get; init; } = [];

@@ -139,6 +139,11 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
             asked["skipFirst"] = skip;
         }
 
+        if (settings.Replace is { } replace)
+        {
+            asked["replace"] = replace.ToString();
+        }
+
         return asked;
     }
 

@@ -12,9 +12,10 @@ namespace Diffract.Reports;
 /// <param name="run">The run.</param>
 /// <param name="name">The crosscoder.</param>
 /// <param name="chats">Whether the run has held-out chats.</param>
+/// <param name="ownTokens">Each model reads its own tokens.</param>
 /// <param name="scalingTokens">Tokens of the scaling split.</param>
 /// <param name="stages">Gets every stage folder that was read.</param>
-sealed class CrosscoderReader(RunFolder run, string name, bool chats, long scalingTokens, List<(string Folder, StageManifest Manifest)> stages)
+sealed class CrosscoderReader(RunFolder run, string name, bool chats, bool ownTokens, long scalingTokens, List<(string Folder, StageManifest Manifest)> stages)
 {
     readonly Dictionary<string, string> _missing = new(StringComparer.Ordinal);
 
@@ -51,7 +52,7 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, long scali
             Settings(made, loaded, rows.Count),
             latents is null ? null : ReportNorms.From(rows),
             scaling is null || latents is null ? null : ReportScaling.From(rows, scaling.Manifest.Facts.Integer("tokens") ?? scalingTokens),
-            evidence is null ? null : evidence.Interventions ?? Without<InterventionResults>("effects", !common ? CommonSpace.NoInterventions : chats ? "the evidence stage left the interventions out" : "the run has no held-out chats"),
+            evidence is null ? null : evidence.Interventions ?? Without<InterventionResults>("effects", ownTokens ? "left out: the models read different tokens" : !common ? CommonSpace.NoInterventions : chats ? "the evidence stage left the interventions out" : "the run has no held-out chats"),
             evidence is null || latents is null ? [] : Cards(evidence, rows),
             evidence is null ? null : evidence.Behaviours ?? Without<BehaviourResults>("behaviours", chats ? "the held-out chats have no labels" : "the run has no held-out chats"),
             rows,

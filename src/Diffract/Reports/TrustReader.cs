@@ -32,7 +32,9 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
             new("time", $"{Count((long)Math.Round(stages.Sum(s => s.Manifest.Seconds)))} s of work in {Counted(stages.Count, "stage")}"),
             new("seeds", string.Join(", ", [$"splits {tokens.Seed}", .. crosscoders.Where(c => c.Settings.Seed is not null).Select(c => $"{c.Name} {c.Settings.Seed}")])),
             new("context", $"documents cut after {Counted(tokens.Context, "token")}"),
-            new("skipped", tokens.SkipFirst == 0 ? "" : $"the first {Counted(tokens.SkipFirst, "position")} of each document: {Count(tokens.Rows)} of {Counted(tokens.Tokens, "token")} are stored"),
+            new("skipped", tokens.OwnTokens || tokens.SkipFirst == 0 ? "" : $"the first {Counted(tokens.SkipFirst, "position")} of each document: {Count(tokens.Rows)} of {Counted(tokens.Tokens, "token")} are stored"),
+            new("tokens", !tokens.OwnTokens ? "" : $"each model reads its own; stored where both have read the same text, {Percent((double)tokens.Rows / tokens.Tokens)} of the chat model's{(tokens.SkipFirst == 0 ? "" : $", without the first {Counted(tokens.SkipFirst, "position")} of either")}"),
+            new("replaced", tokens.Replace.IsEmpty ? "" : $"the base model reads other ids in place of some: {tokens.Replace}"),
             .. InputScales(),
             new("base model", Checkpoint("base", tokens.BaseModel)),
             new("chat model", Checkpoint("chat", tokens.ChatModel)),
@@ -66,7 +68,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
         JsonObject t = tokens.Manifest.Settings;
         List<string> commands =
         [
-            $"diffract tokenize {folder} --base {Quote(tokens.BaseModel)} --chat {Quote(tokens.ChatModel)}{Sources("text")}{Sources("chats")}{Given("--tokens", t.Text("maxTokens"))} --context {tokens.Context}{Given("--skip-first", tokens.Manifest.Settings.Text("skipFirst") ?? "0")} --seed {tokens.Seed}",
+            $"diffract tokenize {folder} --base {Quote(tokens.BaseModel)} --chat {Quote(tokens.ChatModel)}{Sources("text")}{Sources("chats")}{Given("--tokens", t.Text("maxTokens"))} --context {tokens.Context} --replace {tokens.Replace}{Given("--skip-first", tokens.Manifest.Settings.Text("skipFirst") ?? "0")} --seed {tokens.Seed}",
             $"diffract harvest {folder} --layer {layer}{Given("--storage", Stage($"activations/{layer}")?.Settings.Text("storage"))}",
         ];
         foreach (string name in names)

@@ -24,6 +24,22 @@ public static class PairFamily
         _ => 0,
     };
 
+    /// <summary>
+    /// What the base model reads in place of the chat template's tokens. Llama 3.x bases handle them badly: where base and chat model are of model type llama, the tokenizer has the three at the ids of
+    /// Llama 3.1 and 3.2, and the base model has no chat template of its own (it was never taught them), they become ordinary ids. Others read what the chat model reads.
+    /// </summary>
+    public static ReplacementMap Replacement(string baseModel, string chatModel, Func<Tokenizer> tokenizer)
+        => ModelType(baseModel) == "llama" && ModelType(chatModel) == "llama" && !HasTemplate(baseModel)
+            && LlamaTokens.All(t => tokenizer().IdOf(t.Token) == t.Id)
+            ? new ReplacementMap(LlamaTokens.Select(t => KeyValuePair.Create(t.Id, t.Replacement)))
+            : ReplacementMap.None;
+
+    static readonly (string Token, int Id, int Replacement)[] LlamaTokens =
+        [("<|start_header_id|>", 128006, 1432), ("<|end_header_id|>", 128007, 827), ("<|eot_id|>", 128009, 827)];
+
+    static bool HasTemplate(string folder)
+        => File.Exists(Path.Combine(folder, "chat_template.jinja")) || TemplateHolds(folder, "\"chat_template\"");
+
     static string ModelType(string folder)
     {
         string file = CheckpointFiles.Config(folder);

@@ -4,26 +4,25 @@ using Diffract.Runs;
 
 namespace Diffract.Tokens;
 
-/// <summary>What both models' <c>config.json</c> must agree on before any text is read, and how long a text they can take.</summary>
-sealed record PairShape(int Width, int Vocabulary, int ContextLimit)
+/// <summary>What both models' <c>config.json</c> say about the texts that they can take: ids, and the longest.</summary>
+sealed record PairShape(int BaseVocabulary, int ChatVocabulary, int ContextLimit)
 {
-    /// <summary>Reads both configurations; different vocabularies are refused, different widths are not: a crosscoder has a width for each model.</summary>
+    /// <summary>Reads both configurations. Widths and vocabularies may differ: a crosscoder has a width for each model, and ids that a model lacks are refused when they come.</summary>
     public static PairShape Of(string baseModel, string chatModel)
     {
-        PairShape a = Read(baseModel), b = Read(chatModel);
-        return a.Vocabulary == b.Vocabulary
-            ? a with { ContextLimit = Math.Min(a.ContextLimit, b.ContextLimit) }
-            : throw new DiffractException($"base and chat model have different vocabularies: {baseModel} has {a.Vocabulary}, {chatModel} has {b.Vocabulary}; wanted a chat model that was tuned from this base model");
+        (int baseVocabulary, int baseLimit) = Read(baseModel);
+        (int chatVocabulary, int chatLimit) = Read(chatModel);
+        return new PairShape(baseVocabulary, chatVocabulary, Math.Min(baseLimit, chatLimit));
     }
 
-    static PairShape Read(string folder)
+    static (int Vocabulary, int ContextLimit) Read(string folder)
     {
         string file = CheckpointFiles.Config(folder);
         try
         {
             using JsonDocument document = JsonDocument.Parse(File.ReadAllText(file));
             JsonElement root = document.RootElement;
-            return new PairShape(Number(root, file, "hidden_size", "n_embd"), Number(root, file, "vocab_size"), Number(root, file, "max_position_embeddings", "n_positions"));
+            return (Number(root, file, "vocab_size"), Number(root, file, "max_position_embeddings", "n_positions"));
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {

@@ -52,7 +52,7 @@ public sealed class TextEncoder(Tokenizer tokenizer, Func<ChatTemplate> template
             roles[i] = (byte)(ids[i] == tokenizer.BosId ? TokenRole.Bos : TokenRole.None);
         }
 
-        return new EncodedText(ids, offsets, roles, new byte[ids.Length], turns);
+        return new EncodedText(ids, offsets, roles, new byte[ids.Length], turns) { Text = text };
     }
 
     /// <summary>Encodes a chat, cut after <paramref name="context"/> tokens.</summary>
@@ -81,7 +81,7 @@ public sealed class TextEncoder(Tokenizer tokenizer, Func<ChatTemplate> template
             blocks[i] = inside ? (byte)Math.Min(255, 1 + (i > 0 ? blocks[i - 1] : 0)) : (byte)0;
         }
 
-        return new EncodedText(ids, offsets, marks.Roles, blocks, marks.Turns);
+        return new EncodedText(ids, offsets, marks.Roles, blocks, marks.Turns) { Text = rendered.Text };
     }
 
     static (int[] Ids, (int Start, int End)[] Offsets) Cut(Encoding encoding, int context)

@@ -9,6 +9,7 @@ public sealed unsafe class TokenStore : IDisposable
 {
     internal const string IdsFile = "ids.bin";
     internal const string MarksFile = "marks.bin";
+    internal const string BaseIdsFile = "base_ids.bin";
     internal const string DocumentsFile = "documents.jsonl";
     const string PlantedStageName = "planted";
     const int MarkBytes = 3;
@@ -16,6 +17,7 @@ public sealed unsafe class TokenStore : IDisposable
     readonly MappedBytes _ids;
     readonly MappedBytes _marks;
     readonly RowMap _rows;
+    readonly MappedBytes? _baseIds;
     readonly TokenDocument[] _documents;
 
     TokenStore(string folder, StageManifest manifest)
@@ -26,6 +28,8 @@ public sealed unsafe class TokenStore : IDisposable
         Context = (int)manifest.Settings["context"]!;
         Seed = (int)manifest.Settings["seed"]!;
         _documents = ReadDocuments(Path.Combine(folder, DocumentsFile));
+        OwnTokens = (bool?)manifest.Settings["ownTokens"] ?? false;
+        Replace = ReplacementMap.Read(manifest.Settings["replace"]);
         SkipFirst = (int?)manifest.Settings["skipFirst"] ?? 0;
         Tokens = _documents.Sum(d => (long)d.Length);
         Rows = _documents.Sum(d => (long)d.Rows);
@@ -34,11 +38,13 @@ public sealed unsafe class TokenStore : IDisposable
         {
             _marks = new MappedBytes(Path.Combine(folder, MarksFile), Tokens * MarkBytes);
             _rows = new RowMap(folder, _documents);
+            _baseIds = OwnTokens ? new MappedBytes(Path.Combine(folder, BaseIdsFile), _documents.Sum(d => (long)d.LengthOf(0)) * sizeof(int)) : null;
         }
         catch
         {
             _ids.Dispose();
             _marks?.Dispose();
+            _rows?.Dispose();
             throw;
         }
     }
@@ -65,6 +71,12 @@ public sealed unsafe class TokenStore : IDisposable
 
     /// <summary>So many positions at the beginning of each document have no row, and no edit touches them.</summary>
     public int SkipFirst { get; }
+
+    /// <summary>Each model reads the texts by its own tokenizer: rows are where both have read the same text, and nothing that needs one stream of tokens can be done.</summary>
+    public bool OwnTokens { get; }
+
+    /// <summary>What the base model reads in place of the stored ids.</summary>
+    public ReplacementMap Replace { get; }
 
     /// <summary>The tokens of a run; a missing, truncated or damaged store is refused.</summary>
     public static TokenStore Open(RunFolder run)
@@ -97,7 +109,10 @@ public sealed unsafe class TokenStore : IDisposable
     public ReadOnlySpan<int> Ids(TokenDocument d) => new((int*)_ids.Pointer + d.Start, d.Length);
 
     /// <summary>The ids that model <paramref name="model"/> reads (0 the base).</summary>
-    public ReadOnlySpan<int> Ids(TokenDocument d, int model) => Ids(d);
+    public ReadOnlySpan<int> Ids(TokenDocument d, int model)
+        => model != 0 || (_baseIds is null && Replace.IsEmpty) ? Ids(d)
+            : _baseIds is null ? Replace.Apply(Ids(d).ToArray())
+            : new ReadOnlySpan<int>((int*)_baseIds.Pointer + d.BaseStart, d.LengthOf(0));
 
     /// <summary>Flags of <see cref="TokenRole"/>, one a token.</summary>
     public ReadOnlySpan<byte> Roles(TokenDocument d) => Marks(d, 0);
@@ -130,6 +145,7 @@ public sealed unsafe class TokenStore : IDisposable
         _ids.Dispose();
         _marks.Dispose();
         _rows.Dispose();
+        _baseIds?.Dispose();
     }
 
     ReadOnlySpan<byte> Marks(TokenDocument d, int which) => new(_marks.Pointer + (d.Start * MarkBytes) + ((long)which * d.Length), d.Length);

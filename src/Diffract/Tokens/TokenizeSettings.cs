@@ -29,6 +29,9 @@ public sealed record TokenizeSettings
     /// <summary>So many positions at the beginning of each document are not stored, and no edit touches them; null: by family (<see cref="PairFamily"/>).</summary>
     public int? SkipFirst { get; init; }
 
+    /// <summary>What the base model reads in place of other ids; null: by family (<see cref="PairFamily"/>).</summary>
+    public ReplacementMap? Replace { get; init; }
+
     /// <summary>Decides the splits.</summary>
     public int Seed { get; init; } = 42;
 

@@ -27,7 +27,17 @@ public static class TokenizeStage
         int length = Check(settings, shape);
         TextEncoder encoder = TextEncoder.Load(chatModel, settings.ChatFormat);
         int skipFirst = settings.SkipFirst ?? PairFamily.SkipFirst(chatModel, () => encoder.Tokenizer);
-        StageManifest plan = new() { Stage = "tokenize", Settings = Describe(settings, baseModel, chatModel, length, skipFirst) };
+        ReplacementMap replace = settings.Replace ?? PairFamily.Replacement(baseModel, chatModel, () => encoder.Tokenizer);
+        PairVocabulary vocabulary = new(shape.BaseVocabulary, shape.ChatVocabulary, replace, encoder.Tokenizer.TokenText);
+        if (vocabulary.ReplacementFault() is { } fault)
+        {
+            throw DiffractException.Argument(fault);
+        }
+
+        Tokenizer baseTokenizer = Tokenizer.Load(baseModel);
+        PairTokenizers tokenizers = Compare(settings, baseTokenizer, encoder);
+        PairPlan pair = new(vocabulary, skipFirst, tokenizers.Difference is null ? null : baseTokenizer);
+        StageManifest plan = new() { Stage = "tokenize", Settings = Describe(settings, baseModel, chatModel, length, pair) };
         if (context.AlreadyDone(folder, plan))
         {
             context.Progress.Done("tokenize", "tokens are there already");
@@ -36,14 +46,10 @@ public static class TokenizeStage
 
         context.Progress.Line(
             $"tokenize: {settings.Texts.Count} files of documents, {settings.Chats.Count} of chats, cut after {length} tokens, {(settings.MaxTokens is { } most ? FormattableString.Invariant($"at most {most:N0} tokens") : "all tokens")}");
-        if (skipFirst > 0)
-        {
-            context.Progress.Line($"tokenize: the first {skipFirst} positions of each document are not stored{(settings.SkipFirst is null ? ", as is usual for this family; --skip-first 0 keeps them" : "")}");
-        }
-
+        Announce(context, settings, pair, tokenizers, encoder.Tokenizer);
         try
         {
-            Make(context, settings, plan, encoder, length, shape.Vocabulary, skipFirst);
+            Make(context, settings, plan, encoder, length, pair);
         }
         catch
         {
@@ -53,15 +59,14 @@ public static class TokenizeStage
         }
     }
 
-    static void Make(StageContext context, TokenizeSettings settings, StageManifest plan, TextEncoder encoder, int length, int vocabulary, int skipFirst)
+    static void Make(StageContext context, TokenizeSettings settings, StageManifest plan, TextEncoder encoder, int length, PairPlan pair)
     {
         System.Diagnostics.Stopwatch clock = System.Diagnostics.Stopwatch.StartNew();
-        CompareTokenizers(settings, (string)plan.Settings["base"]!["folder"]!, encoder);
         CustomFormat.Check(encoder, (string)plan.Settings["chat"]!["folder"]!, settings.ChatFormat, settings.Chats.SelectMany(JsonLines.Read));
-        PairEncoder pair = new(encoder, skipFirst);
-        EncodedStream? documents = settings.Texts.Count == 0 ? null : new EncodedStream(settings.Texts, pair, length, context.Stop);
-        EncodedStream? chats = settings.Chats.Count == 0 ? null : new EncodedStream(settings.Chats, pair, length, context.Stop) { Source = TextSource.Chat };
-        Writer writer = new(context, settings, vocabulary, skipFirst == 0, documents, chats);
+        PairEncoder both = new(encoder, pair.SkipFirst, pair.BaseTokenizer);
+        EncodedStream? documents = settings.Texts.Count == 0 ? null : new EncodedStream(settings.Texts, both, length, context.Stop);
+        EncodedStream? chats = settings.Chats.Count == 0 ? null : new EncodedStream(settings.Chats, both, length, context.Stop) { Source = TextSource.Chat };
+        Writer writer = new(context, settings, pair, documents, chats);
         Dictionary<string, FileSeal> outputs = writer.Write(context.Run.Tokens);
         CheckSkips(chats);
         CheckSplits(settings, writer.SplitRows, writer.UsedUp());
@@ -107,7 +112,7 @@ public static class TokenizeStage
             : throw DiffractException.Argument(FormattableString.Invariant($"the splits' shares are {shares[0]}, {shares[1]} and {shares[2]}; wanted three positive numbers that add up to 1"));
     }
 
-    static JsonObject Describe(TokenizeSettings settings, string baseModel, string chatModel, int length, int skipFirst)
+    static JsonObject Describe(TokenizeSettings settings, string baseModel, string chatModel, int length, PairPlan pair)
     {
         JsonObject description = new()
         {
@@ -123,9 +128,20 @@ public static class TokenizeStage
         };
 
         // Only where it says something, so that the tokens of an ordinary pair are told by the same settings as ever.
-        if (skipFirst > 0)
+        if (pair.SkipFirst > 0)
         {
-            description["skipFirst"] = skipFirst;
+            description["skipFirst"] = pair.SkipFirst;
+        }
+
+        if (!pair.Vocabulary.Replace.IsEmpty)
+        {
+            description["replace"] = pair.Vocabulary.Replace.ToJson();
+        }
+
+        if (pair.OwnTokens)
+        {
+            description["ownTokens"] = true;
+            description["base"]!["tokenizer"] = AtomicFile.Seal(Path.Combine(baseModel, "tokenizer.json")).Xxh128;
         }
 
         return description;
@@ -145,28 +161,34 @@ public static class TokenizeStage
         })]);
     }
 
-    /// <summary>Both models must read the same ids: the first texts and chats are encoded by both tokenizers.</summary>
-    static void CompareTokenizers(TokenizeSettings settings, string baseModel, TextEncoder chat)
-    {
-        Tokenizer other = Tokenizer.Load(baseModel);
-        TextEncoder baseEncoder = new(other, () => chat.Template);
-        foreach (TextItem item in settings.Texts.SelectMany(JsonLines.Read).Take(ComparedTexts).Concat(settings.Chats.SelectMany(JsonLines.Read).Take(ComparedTexts)))
-        {
-            if (item.Turns is not null && chat.TryChat(item.Turns, out _) is null)
-            {
-                continue;
-            }
+    /// <summary>The first texts and chats by both tokenizers.</summary>
+    static PairTokenizers Compare(TokenizeSettings settings, Tokenizer baseTokenizer, TextEncoder chat)
+        => PairTokenizers.Compare(
+            settings.Texts.SelectMany(JsonLines.Read).Take(ComparedTexts).Concat(settings.Chats.SelectMany(JsonLines.Read).Take(ComparedTexts)), baseTokenizer, chat);
 
-            int[] a = baseEncoder.Encode(item).Ids, b = chat.Encode(item).Ids;
-            int at = a.AsSpan().CommonPrefixLength(b);
-            if (at < Math.Max(a.Length, b.Length))
-            {
-                throw new DiffractException(
-                    $"the tokenizers of base and chat model differ on {item.Id} ({item.File} line {item.Line}): token {at} is {Name(other, a, at)} for the base, {Name(chat.Tokenizer, b, at)} for the chat model; wanted a pair with one tokenizer");
-            }
+    static void Announce(StageContext context, TokenizeSettings settings, PairPlan pair, PairTokenizers tokenizers, Tokenizer chat)
+    {
+        ReplacementMap replace = pair.Vocabulary.Replace;
+        if (pair.SkipFirst > 0)
+        {
+            context.Progress.Line($"tokenize: the first {pair.SkipFirst} positions of each document are not stored{(settings.SkipFirst is null ? ", as is usual for this family; --skip-first 0 keeps them" : "")}");
         }
 
-        static string Name(Tokenizer tokenizer, int[] ids, int at) => at < ids.Length ? $"{ids[at]} \"{tokenizer.TokenText(ids[at])}\"" : "missing";
+        if (!replace.IsEmpty)
+        {
+            string tokens = string.Join(", ", replace.Ids.Select(p => $"{p.Key} \"{chat.TokenText(p.Key)}\" as {p.Value} \"{chat.TokenText(p.Value)}\""));
+            context.Progress.Line($"tokenize: the base model reads {tokens}{(settings.Replace is null ? ", as is usual for this family; --replace none lets it read what the chat model reads" : "")}");
+        }
+
+        if (tokenizers.Difference is { } difference)
+        {
+            context.Progress.Warn($"the tokenizers differ on {difference}: each model reads its own tokens, stored where both have read the same text; interventions are left out");
+        }
+        else if (tokenizers.Lacking.Where(id => !replace.Ids.ContainsKey(id)).ToArray() is { Length: > 0 } lacking)
+        {
+            context.Progress.Warn(
+                $"the base tokenizer lacks {string.Join(", ", lacking.Take(8).Select(id => $"{id} \"{chat.TokenText(id)}\""))}{(lacking.Length > 8 ? $" and {lacking.Length - 8} more" : "")}: its embedding is read as it is; --replace ID=ID gives it ordinary tokens");
+        }
     }
 
     static void CheckSkips(EncodedStream? chats)
@@ -193,39 +215,48 @@ public static class TokenizeStage
     }
 
     /// <summary>Writes the store's files while it merges both streams.</summary>
-    sealed class Writer(StageContext context, TokenizeSettings settings, int vocabulary, bool allStored, EncodedStream? documents, EncodedStream? chats)
+    sealed class Writer(StageContext context, TokenizeSettings settings, PairPlan pair, EncodedStream? documents, EncodedStream? chats)
     {
         int _number;
-        long _tokens, _rows;
+        long _tokens, _rows, _baseTokens;
 
         /// <summary>Stored tokens of each split.</summary>
         public long[] SplitRows { get; } = new long[3];
 
         public Dictionary<string, FileSeal> Write(string folder)
         {
+            string[] names = [TokenStore.IdsFile, TokenStore.MarksFile, TokenStore.DocumentsFile, .. pair.AllStored ? [] : (string[])[RowMap.FileName], .. pair.OwnTokens ? (string[])[TokenStore.BaseIdsFile] : []];
             Dictionary<string, FileSeal> outputs = [];
-            outputs[TokenStore.IdsFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.IdsFile), ids =>
-                outputs[TokenStore.MarksFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.MarksFile), marks =>
-                    outputs[TokenStore.DocumentsFile] = AtomicFile.Write(Path.Combine(folder, TokenStore.DocumentsFile), lines =>
-                    {
-                        if (!allStored)
-                        {
-                            outputs[RowMap.FileName] = AtomicFile.Write(Path.Combine(folder, RowMap.FileName), rows => Merge(ids, marks, lines, rows));
-                            return;
-                        }
-
-                        Merge(ids, marks, lines, null);
-                    })));
+            Open([]);
             return outputs;
+
+            void Open(Stream[] streams)
+            {
+                if (streams.Length == names.Length)
+                {
+                    Merge(streams[0], streams[1], streams[2], streams.ElementAtOrDefault(3), streams.ElementAtOrDefault(4));
+                    return;
+                }
+
+                string name = names[streams.Length];
+                outputs[name] = AtomicFile.Write(Path.Combine(folder, name), stream => Open([.. streams, stream]));
+            }
         }
 
         public JsonObject Facts()
         {
             JsonObject facts = TokenFacts();
-            if (!allStored)
+            if (!pair.AllStored)
             {
                 facts["rows"] = _rows;
                 facts["withoutRows"] = WithoutRows;
+            }
+
+            if (pair.OwnTokens)
+            {
+                facts["baseTokens"] = _baseTokens;
+                facts["alignedShare"] = (double)_rows / _tokens;
+                facts["baseAlignedShare"] = (double)_rows / _baseTokens;
             }
 
             return facts;
@@ -255,19 +286,31 @@ public static class TokenizeStage
         public string Summary()
             => string.Create(
                 System.Globalization.CultureInfo.InvariantCulture,
-                $"{_tokens:N0} tokens: {documents?.Taken ?? 0:N0} documents, {chats?.Taken ?? 0:N0} chats{(chats is { Skipped: > 0 } ? $" ({chats.Skipped} passed over)" : "")}{(allStored ? "" : string.Create(System.Globalization.CultureInfo.InvariantCulture, $", {_rows:N0} of them stored{(WithoutRows == 0 ? "" : $" ({WithoutRows:N0} lines too short to have any)")}"))}; train {SplitRows[0]:N0}, scaling {SplitRows[1]:N0}, held out {SplitRows[2]:N0}{(UsedUp() is { } which ? $"; all {which} used" : "")}");
+                $"{_tokens:N0} tokens{Stored()}: {documents?.Taken ?? 0:N0} documents, {chats?.Taken ?? 0:N0} chats{(chats is { Skipped: > 0 } ? $" ({chats.Skipped} passed over)" : "")}; train {SplitRows[0]:N0}, scaling {SplitRows[1]:N0}, held out {SplitRows[2]:N0}{(UsedUp() is { } which ? $"; all {which} used" : "")}");
 
-        void Merge(Stream ids, Stream marks, Stream lines, Stream? rows)
+        string Stored()
+        {
+            if (pair.AllStored)
+            {
+                return "";
+            }
+
+            string without = WithoutRows == 0 ? "" : $" ({WithoutRows} lines without any)";
+            string aligned = pair.OwnTokens ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $", where both models have read the same text: {(double)_rows / _tokens:P1} of the chat model's tokens, {(double)_rows / _baseTokens:P1} of the base model's") : "";
+            return string.Create(System.Globalization.CultureInfo.InvariantCulture, $", {_rows:N0} of them stored{without}{aligned}");
+        }
+
+        void Merge(Stream ids, Stream marks, Stream lines, Stream? rows, Stream? baseIds)
         {
             long total = settings.MaxTokens ?? long.MaxValue;
-            while (Next() is { } stream && stream.Peek() is var (item, pair) && _tokens + pair.Text.Ids.Length <= total)
+            while (Next() is { } stream && stream.Peek() is var (item, read) && _tokens + read.Text.Ids.Length <= total)
             {
                 context.Stop.ThrowIfCancellationRequested();
-                EncodedText text = pair.Text;
-                TokenDocument d = new(_number, _tokens, text.Ids.Length, stream.Source, SplitOf(_number), item.Id, item.Labels) { Kept = pair.Positions?.Length };
-                if (text.Ids.Any(id => (uint)id >= (uint)vocabulary))
+                EncodedText text = read.Text;
+                TokenDocument d = new(_number, _tokens, text.Ids.Length, stream.Source, SplitOf(_number), item.Id, item.Labels) { Kept = read.Positions?.Length, BaseLength = read.BaseIds?.Length };
+                if ((pair.OwnTokens ? pair.Vocabulary.BaseFault(read.BaseIds!) : pair.Vocabulary.Fault(text.Ids)) is { } fault)
                 {
-                    throw new DiffractException($"{item.File} line {item.Line} holds the token {text.Ids.Max()}, but the models' vocabulary has {vocabulary}; wanted a tokenizer that belongs to the models");
+                    throw new DiffractException($"{item.File} line {item.Line} holds {fault}");
                 }
 
                 ids.Write(MemoryMarshal.AsBytes(text.Ids.AsSpan()));
@@ -276,15 +319,17 @@ public static class TokenizeStage
                 marks.Write(text.Turns);
                 lines.Write(JsonSerializer.SerializeToUtf8Bytes(d, DocumentJson));
                 lines.WriteByte((byte)'\n');
-                if (pair.Positions is { } positions)
+                if (read.Positions is { } positions)
                 {
                     rows!.Write(MemoryMarshal.AsBytes(positions.AsSpan()));
-                    rows.Write(MemoryMarshal.AsBytes((pair.BasePositions ?? positions).AsSpan()));
+                    rows.Write(MemoryMarshal.AsBytes((read.BasePositions ?? positions).AsSpan()));
                 }
 
+                baseIds?.Write(MemoryMarshal.AsBytes(read.BaseIds.AsSpan()));
                 SplitRows[(int)d.Split] += d.Rows;
                 _tokens += d.Length;
                 _rows += d.Rows;
+                _baseTokens += d.LengthOf(0);
                 _number++;
                 stream.Take();
                 if (_number % 256 == 0)

@@ -20,14 +20,15 @@ public sealed class ScanRun : IDisposable
     }
 
     /// <param name="skipFirst">Positions at the beginning of each document that are not stored.</param>
-    internal ScanRun(int skipFirst)
+    /// <param name="baseModel">Another base model than the embedded one.</param>
+    internal ScanRun(int skipFirst, string? baseModel = null)
     {
         string root = Directory.CreateTempSubdirectory().FullName;
         Run = RunFolder.Create(root);
         StageContext context = Context();
         TokenizeStage.Run(context, new TokenizeSettings
         {
-            BaseModel = Path.Combine(GoldenFiles.Assets, "base"),
+            BaseModel = baseModel ?? Path.Combine(GoldenFiles.Assets, "base"),
             ChatModel = Path.Combine(GoldenFiles.Assets, "chat"),
             Texts = [Path.Combine(GoldenFiles.Assets, "documents.jsonl.gz")],
             Chats = [Path.Combine(GoldenFiles.Assets, "chats.jsonl.gz")],
