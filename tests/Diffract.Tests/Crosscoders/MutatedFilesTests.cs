@@ -25,6 +25,7 @@ public sealed class MutatedFilesTests : IDisposable
     [InlineData("blocks .pt, pickle inside", "blocks_style", "cc_weights.pt")]
     [InlineData("safetensors, bytes", "hub_normalised", "model.safetensors")]
     [InlineData("safetensors, header", "hub_normalised", "model.safetensors")]
+    [InlineData("different widths, header", "unequal", "model.safetensors")]
     [InlineData("hub config.json", "hub_l1", "config.json")]
     [InlineData("local config.json", "local_decoupled", "config.json")]
     [InlineData("blocks cfg.json", "blocks_style", "cfg.json")]
@@ -47,6 +48,14 @@ public sealed class MutatedFilesTests : IDisposable
         if (LayoutWriter.Layouts.ContainsKey(name))
         {
             LooseExport.Run(GoldenFiles.Path("crosscoder/files/hub_sae"), name, _folder.Path, _backend, new SilentProgress());
+            return _folder.Path;
+        }
+
+        if (name == "unequal")
+        {
+            CrosscoderConfig config = new(CrosscoderKind.BatchTopK, 12, [3, 5]) { K = 4 };
+            using Crosscoder crosscoder = new(config, _backend, ActivationNorm.From(new float[8], [1, 1, 1, 1, 1, 1, 1, 1], 1, config.ModelOffsets));
+            CrosscoderFolder.Save(_folder.Path, crosscoder);
             return _folder.Path;
         }
 
@@ -80,7 +89,7 @@ public sealed class MutatedFilesTests : IDisposable
         int head = kind switch
         {
             "older .pt, pickles" => 1343,
-            "safetensors, header" => 8 + (int)BitConverter.ToUInt64(whole),
+            "safetensors, header" or "different widths, header" => 8 + (int)BitConverter.ToUInt64(whole),
             _ => 0,
         };
         return head > 0 ? [.. mutations.Damage(whole[..head]), .. whole[head..]] : mutations.Damage(whole);
