@@ -51,11 +51,14 @@ switch (names.FirstOrDefault())
     case "generate":
         GenerateBench.Run(table, path, threads);
         break;
+    case "tokenize":
+        TokenizeBench.Run(table, names[1..]);
+        break;
     case "peer":
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | prefill | generate | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | prefill | generate | tokenize | peer [--save]");
         return 2;
 }
 

@@ -16,7 +16,8 @@ public sealed class Tokenizer
     readonly AddedTokens _normalized = new();
     readonly Dictionary<string, int> _ids;
     readonly Dictionary<int, string> _texts;
-    readonly HashSet<int> _special = [];
+    readonly Dictionary<int, string> _decoded = [];
+    readonly HashSet<string> _special = new(StringComparer.Ordinal);
 
     Tokenizer(TokenizerParts parts)
     {
@@ -36,6 +37,7 @@ public sealed class Tokenizer
             {
                 (content, int start, int end) = Normalize(content, 0, content.Length);
                 _normalized.Add(content.Span(start, end), token);
+                _decoded[token.Id] = AlignedText.Join(content.Span(start, end));
             }
             else
             {
@@ -45,7 +47,7 @@ public sealed class Tokenizer
             _texts[token.Id] = token.Content;
             if (token.Special)
             {
-                _special.Add(token.Id);
+                _special.Add(token.Content);
             }
         }
 
@@ -122,18 +124,19 @@ public sealed class Tokenizer
         List<string> tokens = new(ids.Length);
         foreach (int id in ids)
         {
-            if (_texts.TryGetValue(id, out string? token) && !(skipSpecialTokens && _special.Contains(id)))
+            // As the reference: a token that is looked for in the normalised text is decoded as that has it, and is special only if it is the same in both.
+            if ((_decoded.TryGetValue(id, out string? token) || _texts.TryGetValue(id, out token)) && !(skipSpecialTokens && _special.Contains(token)))
             {
                 tokens.Add(token);
             }
         }
 
-        foreach (DecodeStep step in _parts.Decoder)
+        foreach (DecodeStep step in _parts.Decoder ?? [])
         {
             tokens = step.Apply(tokens);
         }
 
-        return _parts.Decoder.Length == 0 ? string.Join(' ', tokens) : string.Concat(tokens);
+        return _parts.Decoder is null ? string.Join(' ', tokens) : string.Concat(tokens);
     }
 
     (AlignedText Text, int Start, int End) Normalize(AlignedText text, int start, int end)

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Diffract.Tokens.Components;
 
 /// <summary>
-/// NFC and NFD with the places of the characters that each result stands for. The runtime's own normalisation gives no places, and none at all without ICU; so the tables come along (canonical.txt).
+/// NFC and NFD with the places of the characters that each result stands for. The runtime's own normalisation gives no places, and none at all without ICU; so the tables come along (unicode.txt).
 /// </summary>
 static class CanonicalForm
 {
@@ -150,16 +150,9 @@ static class CanonicalForm
         public static Tables Read()
         {
             Tables tables = new();
-            using Stream stream = typeof(CanonicalForm).Assembly.GetManifestResourceStream("Diffract.Tokens.Components.canonical.txt")
-                ?? throw new InvalidOperationException("canonical.txt is not in the assembly");
-            using StreamReader reader = new(stream);
-            while (reader.ReadLine() is { } line)
+            foreach ((string kind, string word) in UnicodeData.Words())
             {
-                string[] words = line.Split(' ');
-                foreach (string word in words[0] == "#" ? [] : words[1..])
-                {
-                    tables.Add(words[0], word);
-                }
+                tables.Add(kind, word);
             }
 
             foreach (int c in tables._decompositions.Keys.ToArray())
@@ -211,28 +204,31 @@ static class CanonicalForm
         {
             if (kind == "ccc")
             {
-                string[] parts = word.Split('-', ':');
-                for (int c = Hex(parts[0]); c <= Hex(parts[1]); c++)
+                string[] parts = word.Split(':');
+                foreach (int c in UnicodeData.Range(parts[0]))
                 {
-                    _classes[c] = byte.Parse(parts[2], CultureInfo.InvariantCulture);
+                    _classes[c] = byte.Parse(parts[1], CultureInfo.InvariantCulture);
                 }
 
                 return;
             }
 
-            string[] sides = word.Split('=');
-            int[] to = [.. sides[1].TrimStart('.').Split('+').Select(Hex)];
-            if (!sides[1].StartsWith('.'))
+            if (kind != "dec")
             {
-                _compositions[(to[0], to[1])] = Hex(sides[0]);
+                return;
             }
 
-            _decompositions[Hex(sides[0])] = to;
+            string[] sides = word.Split('=');
+            int[] to = [.. sides[1].TrimStart('.').Split('+').Select(UnicodeData.Hex)];
+            if (!sides[1].StartsWith('.'))
+            {
+                _compositions[(to[0], to[1])] = UnicodeData.Hex(sides[0]);
+            }
+
+            _decompositions[UnicodeData.Hex(sides[0])] = to;
         }
 
         // The database gives one step at a time.
         IEnumerable<int> Full(int c) => _decompositions.TryGetValue(c, out int[]? parts) ? parts.SelectMany(Full) : [c];
-
-        static int Hex(string text) => int.Parse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
     }
 }

@@ -11,6 +11,7 @@ static class Characters
     public const byte Other = 0;
 
     static readonly byte[] Kinds = MakeKinds();
+    static readonly Lazy<HashSet<int>> Punctuation = new(() => [.. UnicodeData.Words().Where(w => w.Kind == "punct").SelectMany(w => UnicodeData.Range(w.Word))]);
 
     /// <summary><c>\p{L}</c>, <c>\p{N}</c>, <c>\s</c> or none of them.</summary>
     public static byte Kind(int c) => c < 0x10000 ? Kinds[c] : KindOf(c);
@@ -26,10 +27,10 @@ static class Characters
         _ => c is 0x200C or 0x200D,
     };
 
-    /// <summary>ASCII punctuation and symbols, and the categories Pc, Pd, Ps, Pe, Pi, Pf, Po.</summary>
+    /// <summary>ASCII punctuation and symbols, and the categories Pc, Pd, Ps, Pe, Pi, Pf and Po as Unicode 8.0 had them.</summary>
     public static bool IsPunctuation(int c) => c < 0x80
         ? c is >= '!' and <= '/' or >= ':' and <= '@' or >= '[' and <= '`' or >= '{' and <= '~'
-        : CharUnicodeInfo.GetUnicodeCategory(c) is >= UnicodeCategory.ConnectorPunctuation and <= UnicodeCategory.OtherPunctuation;
+        : Punctuation.Value.Contains(c);
 
     static byte[] MakeKinds()
     {

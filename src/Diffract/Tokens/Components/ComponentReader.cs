@@ -31,7 +31,9 @@ sealed class ComponentReader(string file)
         return byteLevel ? [.. steps[..^1]] : [.. steps];
     }
 
-    public DecodeStep[] Decoders(JsonElement root) => [.. Steps(root, "decoder", "decoders").Select(Decoder)];
+    /// <summary>The decoder's steps, or null where there is no decoder.</summary>
+    public DecodeStep[]? Decoders(JsonElement root)
+        => !root.TryGetProperty("decoder", out JsonElement decoder) || decoder.ValueKind == JsonValueKind.Null ? null : [.. Steps(root, "decoder", "decoders").Select(Decoder)];
 
     /// <param name="root">The file.</param>
     /// <param name="id">Reads and checks an id.</param>
@@ -98,7 +100,7 @@ sealed class ComponentReader(string file)
     Normalizer Normalizer(JsonElement step) => Kind(step) switch
     {
         "Replace" => new ReplaceNormalizer(Pattern(step, "normalizer Replace"), Text(step.GetProperty("content")), file),
-        "Prepend" => new PrependNormalizer(Text(step.GetProperty("prepend"))),
+        "Prepend" => Text(step.GetProperty("prepend")) is { Length: > 0 } prefix ? new PrependNormalizer(prefix) : throw Unknown("normalizer", "Prepend of nothing"),
         "NFC" => new CanonicalNormalizer(compose: true),
         "NFD" => new CanonicalNormalizer(compose: false),
         string other => throw Unknown("normalizer", other),

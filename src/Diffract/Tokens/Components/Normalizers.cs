@@ -61,7 +61,7 @@ sealed class PrependNormalizer(string prefix) : Normalizer
 
     public override AlignedText Apply(AlignedText text, int start, int end)
     {
-        if (start == end || _prefix.Length == 0)
+        if (start == end)
         {
             return text;
         }

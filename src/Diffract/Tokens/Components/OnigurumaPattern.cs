@@ -15,8 +15,8 @@ sealed class OnigurumaPattern
 
     const int MaximalLength = 10_000;
 
-    /// <summary>Letters, marks, decimal and letter numbers, connectors and the circled letters: <c>\w</c>.</summary>
-    const string Word = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\u24B6-\\u24E9";
+    /// <summary>Letters, marks, decimal and letter numbers, connectors, the circled letters and Latin-1's numbers: <c>\w</c>.</summary>
+    const string Word = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\u24B6-\\u24E9\\u00B2\\u00B3\\u00B9\\u00BC-\\u00BE";
 
     /// <summary>A quantifier's largest count; Oniguruma's own limit is 100,000.</summary>
     const int MaximalCount = 10_000;
@@ -374,7 +374,7 @@ sealed class OnigurumaPattern
         bool first = true;
         for (; Next != ']' || first; first = false)
         {
-            if (Ended || Next is '[' or ']' || string.CompareOrdinal(Original, _at, "&&", 0, 2) == 0)
+            if (Ended || Next == '[' || string.CompareOrdinal(Original, _at, "&&", 0, 2) == 0)
             {
                 throw Refuse(Ended ? "an unmatched [" : Next == '&' ? "&& in a class" : $"{Next} in a class (write \\{Next})");
             }

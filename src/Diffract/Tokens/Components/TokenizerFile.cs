@@ -187,6 +187,6 @@ sealed class TokenizerFile
 /// <param name="Normalizer">Steps from the text to what the model sees.</param>
 /// <param name="PreTokenizer">Steps that cut it into words.</param>
 /// <param name="Frame">What happens at the end: ids before and after a text, trimmed offsets.</param>
-/// <param name="Decoder">Steps from tokens to text.</param>
+/// <param name="Decoder">Steps from tokens to text; without any decoder tokens are joined by spaces.</param>
 sealed record TokenizerParts(
-    Dictionary<string, int> Vocabulary, BytePairs Model, AddedToken[] Added, Normalizer[] Normalizer, PreTokenizer[] PreTokenizer, PostProcessor Frame, DecodeStep[] Decoder);
+    Dictionary<string, int> Vocabulary, BytePairs Model, AddedToken[] Added, Normalizer[] Normalizer, PreTokenizer[] PreTokenizer, PostProcessor Frame, DecodeStep[]? Decoder);
