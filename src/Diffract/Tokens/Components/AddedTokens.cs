@@ -43,7 +43,7 @@ sealed class AddedTokens
 
     /// <summary>
     /// Cuts text[start..end) into pieces: added tokens, and what lies between them (Token null). A token that takes the white space beside it (lstrip, rstrip) covers it;
-    /// one that must be a single word is passed over inside a word. As in the reference, white space that one token took may still begin another that goes on past it.
+    /// one that must be a single word is passed over inside a word. As in the reference, white space that one token took may still begin another, which then lies over it.
     /// </summary>
     public List<(int Start, int End, AddedToken? Token)> Cut(ReadOnlySpan<int> text, int start, int end)
     {
@@ -60,7 +60,7 @@ sealed class AddedTokens
 
             int left = at, right = stop;
             at = stop;
-            if (stop <= from || (token.SingleWord && ((left > start && Characters.IsWord(text[left - 1])) || (right < end && Characters.IsWord(text[right])))))
+            if (token.SingleWord && ((left > start && Characters.IsWord(text[left - 1])) || (right < end && Characters.IsWord(text[right]))))
             {
                 continue;
             }
@@ -72,12 +72,17 @@ sealed class AddedTokens
                     left--;
                 }
 
-                left = Math.Min(Math.Max(left, from), right);
+                left = Math.Max(left, from);
             }
 
             while (token.RightStrip && right < end && Characters.IsSpace(text[right]))
             {
                 right++;
+            }
+
+            if (left >= right)
+            {
+                continue;
             }
 
             if (left > from)
