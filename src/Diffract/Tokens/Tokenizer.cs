@@ -145,9 +145,11 @@ public sealed class Tokenizer
         foreach (Normalizer step in _parts.Normalizer)
         {
             AlignedText next = step.Apply(text, start, end);
-            CheckGrowth(next, source);
-            (start, end) = ReferenceEquals(next, text) ? (start, end) : (0, next.Length);
-            text = next;
+            if (!ReferenceEquals(next, text))
+            {
+                CheckGrowth(next, source);
+                (text, start, end) = (next, 0, next.Length);
+            }
         }
 
         return (text, start, end);
@@ -159,7 +161,12 @@ public sealed class Tokenizer
         foreach (PreTokenizer step in _parts.PreTokenizer)
         {
             words = step.Apply(words);
-            CheckGrowth(words.Text, end - start);
+
+            // What no step has written is the whole text, of which this may be a small part.
+            if (!ReferenceEquals(words.Text, text))
+            {
+                CheckGrowth(words.Text, end - start);
+            }
         }
 
         foreach ((int from, int to) in words.Ranges)

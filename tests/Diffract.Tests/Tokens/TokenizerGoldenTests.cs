@@ -39,6 +39,23 @@ public sealed class TokenizerGoldenTests
         Assert.Equal(205, golden.RootElement.GetArrayLength());
     }
 
+    [Theory]
+    [InlineData("gemma", "<end_of_turn>")]
+    [InlineData("llama2", "</s>")]
+    [InlineData("llama3", "<|eot_id|>")]
+    [InlineData("qwen2", "<|im_end|>")]
+    [InlineData("gpt2", "<|endoftext|>")]
+    public void A_single_character_between_special_tokens_of_a_long_text_is_encoded(string style, string special)
+    {
+        Tokenizer tokenizer = Tokenizer.Load(GoldenFiles.Path($"tokenizers/{style}"));
+        string turns = special + "x" + special + string.Concat(Enumerable.Repeat("the old heron ", 500));
+        Encoding encoding = tokenizer.Encode(turns, addSpecialTokens: false);
+        Assert.Equal(tokenizer.IdOf(special), encoding.Ids[0]);
+        Assert.Contains((special.Length, special.Length + 1), encoding.Offsets);
+        Assert.Contains((special.Length + 1, 2 * special.Length + 1), encoding.Offsets);
+        Assert.Equal(turns.Length, encoding.Offsets[^1].End);
+    }
+
     // In one of the files added tokens have the ids of others; then the id is that of both texts.
     static bool Names(Tokenizer tokenizer, int id, string token) => tokenizer.TokenText(id) == token || tokenizer.IdOf(token) == id;
 
