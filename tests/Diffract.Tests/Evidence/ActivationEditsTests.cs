@@ -84,7 +84,7 @@ public sealed class ActivationEditsTests
         {
             using Crosscoder crosscoder = CrosscoderFolder.Load(golden.WriteCrosscoder(folder), backend);
             using Llm chat = Llm.Load(Path.Combine(GoldenFiles.Assets, "chat"), backend, 64);
-            EditChat short16 = golden.Chat(0) with { Ids = golden.Chat(0).Ids[..16], Masks = AnswerMasks.Of([1, 2, 2, 2, 4, 4, 6, 2, 2, 2, 2, 8, 8, 8, 8, 10]) };
+            EditChat short16 = golden.Chat(0) with { Ids = golden.Chat(0).Ids[..16], BaseIds = golden.Chat(0).Ids[..16], Masks = AnswerMasks.Of([1, 2, 2, 2, 4, 4, 6, 2, 2, 2, 2, 8, 8, 8, 8, 10]) };
             using InterventionRunner runner = new(backend, chat, chat, crosscoder, golden.Layer, [Edit.Baselines[0], Edit.Baselines[3], Edit.BaseModel], [], 64, everyPosition: false);
 
             ChatEffects effects = Assert.Single(runner.Run([short16], TestContext.Current.CancellationToken));
