@@ -44,15 +44,15 @@ public sealed class BadInputTests : IDisposable
     public void A_missing_checkpoint_and_another_family_are_refused_before_any_work()
     {
         Fails(2, "nowhere is not a folder", "run", "--base", "nowhere", "--chat", Chat, "--chats", Chats);
-        string other = Directory.CreateDirectory(Path.Combine(_folder.Path, "llama")).FullName;
+        string other = Directory.CreateDirectory(Path.Combine(_folder.Path, "other")).FullName;
         foreach (string file in Directory.GetFiles(Base))
         {
             File.Copy(file, Path.Combine(other, Path.GetFileName(file)));
         }
 
         string config = Path.Combine(other, "config.json");
-        File.WriteAllText(config, File.ReadAllText(config).Replace("\"gemma2\"", "\"llama\"", StringComparison.Ordinal));
-        Fails(1, "model_type llama is not supported yet; supported: gemma2", "run", "--base", other, "--chat", Chat, "--chats", Chats, "--out", "mine");
+        File.WriteAllText(config, File.ReadAllText(config).Replace("\"gemma2\"", "\"mamba\"", StringComparison.Ordinal));
+        Fails(1, "model_type mamba is not supported", "run", "--base", other, "--chat", Chat, "--chats", Chats, "--out", "mine");
     }
 
     [Fact]
