@@ -23,10 +23,14 @@ sealed record PairTokenizers(string? Difference, IReadOnlyList<int> Lacking)
 
             EncodedText read = chat.Encode(item);
             int[] a = baseEncoder.Encode(item).Ids, b = read.Ids;
-            int[] lacks = [.. b.Where(id => baseTokenizer.TokenText(id) != chat.Tokenizer.TokenText(id)).Distinct()];
+            int[] other = [.. b.Where(id => baseTokenizer.TokenText(id) != chat.Tokenizer.TokenText(id)).Distinct()];
+            int[] lacks = [.. other.Where(chat.Tokenizer.IsAdded)];
             lacking.UnionWith(lacks);
             int at = a.AsSpan().CommonPrefixLength(b);
-            if (at < Math.Max(a.Length, b.Length) && !(lacks.Length > 0 && PiecesAgree(read, lacks, baseTokenizer, chat.Tokenizer)))
+
+            // A base model may lack what was added for chats; where ordinary tokens are others, it has another vocabulary.
+            bool foreign = lacks.Length < other.Length;
+            if (foreign || at < Math.Max(a.Length, b.Length) && !(lacks.Length > 0 && PiecesAgree(read, lacks, baseTokenizer, chat.Tokenizer)))
             {
                 return new PairTokenizers(
                     $"{item.Id} ({item.File} line {item.Line}), where token {at} is {Name(baseTokenizer, a, at)} for the base, {Name(chat.Tokenizer, b, at)} for the chat model", [.. lacking]);

@@ -63,6 +63,9 @@ public sealed class Tokenizer
 
     Dictionary<string, int> AddedIds { get; }
 
+    /// <summary>Whether the id is that of an added token.</summary>
+    public bool IsAdded(int id) => AddedIds.ContainsValue(id);
+
     /// <summary>Reads <c>tokenizer.json</c> of a checkpoint folder; components that are not known are refused by name.</summary>
     public static Tokenizer Load(string modelFolder) => new(TokenizerFile.Read(modelFolder));
 
