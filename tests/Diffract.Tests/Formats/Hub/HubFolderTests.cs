@@ -276,7 +276,7 @@ public sealed class HubFolderTests : IDisposable
     [Fact]
     public void A_full_disk_keeps_what_was_fetched()
     {
-        AtomicFile.Through.Value = stream => new FullAfter(stream, 150_000);
+        AtomicFile.Through.Value = stream => new FullDisk(stream, 150_000);
         DiffractException e = Assert.Throws<DiffractException>(() => Resolve("org/model"));
         AtomicFile.Through.Value = null;
         Assert.Contains("what was fetched is kept", e.Message, StringComparison.Ordinal);
@@ -323,41 +323,5 @@ public sealed class HubFolderTests : IDisposable
     {
         Assert.Equal(_folder.Path, Resolve(_folder.Path));
         Assert.Empty(_server.Requests);
-    }
-
-    sealed class FullAfter(Stream inner, long bytes) : Stream
-    {
-        long _left = bytes;
-
-        public override bool CanRead => false;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => true;
-
-        public override long Length => inner.Length;
-
-        public override long Position { get => inner.Position; set => throw new NotSupportedException(); }
-
-        public override void Flush() => inner.Flush();
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
-
-        public override void Write(ReadOnlySpan<byte> buffer)
-        {
-            if (buffer.Length > _left)
-            {
-                throw new IOException("No space left on device");
-            }
-
-            _left -= buffer.Length;
-            inner.Write(buffer);
-        }
     }
 }
