@@ -24,6 +24,7 @@ static class MutatedFiles
     {
         int accepted = 0;
         (long most, TimeSpan longest) = (0, TimeSpan.Zero);
+        long began = Stopwatch.GetTimestamp();
         for (int i = 0; i < Count; i++)
         {
             byte[] damaged = damage(new Mutations((ulong)i));
@@ -62,7 +63,7 @@ static class MutatedFiles
             lock (Written)
             {
                 File.AppendAllText(table, string.Create(
-                    CultureInfo.InvariantCulture, $"| {kind} | {Count:N0} | {Count - accepted:N0} | {accepted:N0} | {most / 1024:N0} | {longest.TotalMilliseconds:N0} |\n"));
+                    CultureInfo.InvariantCulture, $"| {kind} | {Count:N0} | {Count - accepted:N0} | {accepted:N0} | {most / 1024:N0} | {longest.TotalMilliseconds:N0} | {Stopwatch.GetElapsedTime(began).TotalSeconds:N0} |\n"));
             }
         }
     }

@@ -54,9 +54,13 @@ abstract class TextPattern
     // The text is matched with a character of the same category in the place of each one beyond the basic plane, so that an index is a code point.
     sealed class RegexPattern : TextPattern
     {
+        /// <summary>Characters after which compiling pays: it takes milliseconds, and a tokenizer may be loaded for a handful of short texts.</summary>
+        const int CompileFrom = 1 << 16;
+
         static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
 
-        readonly Regex _regex;
+        volatile Regex _regex;
+        long _seen;
         readonly OnigurumaPattern _pattern;
         readonly string _where;
 
@@ -65,7 +69,7 @@ abstract class TextPattern
             (_pattern, _where) = (pattern, where);
             try
             {
-                _regex = new Regex(pattern.Translation, RegexOptions.CultureInvariant | RegexOptions.Compiled, Limit);
+                _regex = new Regex(pattern.Translation, RegexOptions.CultureInvariant, Limit);
             }
             catch (ArgumentException e)
             {
@@ -75,6 +79,12 @@ abstract class TextPattern
 
         public override void Find(AlignedText text, int start, int end, List<(int Start, int End)> matches)
         {
+            // Only the call that crosses the limit compiles.
+            if (_seen < CompileFrom && Interlocked.Add(ref _seen, end - start) >= CompileFrom && !_regex.Options.HasFlag(RegexOptions.Compiled))
+            {
+                _regex = new Regex(_pattern.Translation, RegexOptions.CultureInvariant | RegexOptions.Compiled, Limit);
+            }
+
             string mapped = string.Create(end - start, (text, start, _pattern), static (to, from) =>
             {
                 for (int i = 0; i < to.Length; i++)
