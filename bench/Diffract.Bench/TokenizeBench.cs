@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.IO.Compression;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -8,7 +9,7 @@ namespace Diffract.Bench;
 
 /// <summary>
 /// Tokenizers of five styles on one core: the golden files' normalisers, split patterns and decoders with vocabularies of published size, whose merges are learnt from the organism's documents and
-/// filled up with pairs at random. English documents by a tokenizer just loaded (cold) and once more (warm), text whose every word is new, and 10 MB without a space. Megabytes are of UTF-8; medians of 3.
+/// filled up with pairs at random. English documents by a tokenizer just loaded (cold) and once more (warm), text whose every word is new, and 10 MB without a space, with the memory that the process took for it above what it had. Megabytes are of UTF-8; medians of 3.
 /// </summary>
 static class TokenizeBench
 {
@@ -26,7 +27,7 @@ static class TokenizeBench
         string fresh = NewWords(4_000_000), line = Line(documents);
         double megabytes = documents.Sum(d => (double)System.Text.Encoding.UTF8.GetByteCount(d)) / 1e6;
         table.Note($"One thread. English: {documents.Count} documents, {megabytes:F1} MB. New words: {fresh.Length / 1e6:F1} MB in documents of 10,000 characters. Line: {LineLength / 1e6:F0} MB of letters.\n");
-        table.Header("style", "vocabulary", "file MB", "load s", "English cold MB/s", "warm MB/s", "new words MB/s", "line MB/s", "line's tokens");
+        table.Header("style", "vocabulary", "file MB", "load s", "English cold MB/s", "warm MB/s", "new words MB/s", "line MB/s", "line MiB", "line's tokens");
         foreach ((string style, int size) in Styles.Where(s => only.Length == 0 || only.Contains(s.Style)))
         {
             DirectoryInfo folder = Directory.CreateTempSubdirectory("diffract-bench");
@@ -44,10 +45,33 @@ static class TokenizeBench
 
             Tokenizer last = Tokenizer.Load(folder.FullName);
             int tokens = 0;
+            double resident = ResidentNow();
             double one = LineLength / 1e6 / Time(() => tokens = last.Encode(line).Ids.Length);
-            table.Row(style, size, new FileInfo(file).Length / 1e6, load, cold.Order().ElementAt(Runs / 2), warm.Order().ElementAt(Runs / 2), news.Order().ElementAt(Runs / 2), one, tokens);
+            double memory = MostResident() - resident;
+            table.Row(style, size, new FileInfo(file).Length / 1e6, load, cold.Order().ElementAt(Runs / 2), warm.Order().ElementAt(Runs / 2), news.Order().ElementAt(Runs / 2), one, memory, tokens);
             folder.Delete(recursive: true);
         }
+    }
+
+    // What the process holds in memory, in MiB, after all that can be freed was; the system's own mark of the most begins anew here.
+    static double ResidentNow()
+    {
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        if (File.Exists("/proc/self/clear_refs"))
+        {
+            File.WriteAllText("/proc/self/clear_refs", "5");
+        }
+
+        return Status("VmRSS:");
+    }
+
+    static double MostResident() => Status("VmHWM:");
+
+    // NaN where the system does not say.
+    static double Status(string name)
+    {
+        string? line = File.Exists("/proc/self/status") ? File.ReadLines("/proc/self/status").FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal)) : null;
+        return line is null ? double.NaN : double.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2], CultureInfo.InvariantCulture) / 1024;
     }
 
     static double Median(Func<double> measure) => Enumerable.Range(0, Runs).Select(_ => measure()).Order().ElementAt(Runs / 2);
