@@ -23,6 +23,11 @@ sealed class CommonOptions
         Description = "Most memory to plan for, in GiB: decides how the work is done and what is refused, never a result. Default: what the container allows and the system has free.",
     };
 
+    /// <summary>The options of the verbs whose work several processes may share; <see cref="TaskShare.Parse"/> reads them.</summary>
+    public static (Option<int?> Task, Option<int?> Of) Share(string unit) => (
+        new("--task") { Description = $"Make only this task's share, from 0, of the {unit}: those whose number divided by --of leaves it. Whoever finds all of them published closes the stage. Default: make everything." },
+        new("--of") { Description = "How many tasks there are; see docs/cluster.md. Default: no tasks." });
+
     /// <summary>Adds these options to <paramref name="command"/> and makes it run <paramref name="body"/>.</summary>
     public void Run(Command command, Action<ParseResult, IBackend, IProgressSink, CancellationToken> body)
     {

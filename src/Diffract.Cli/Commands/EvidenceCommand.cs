@@ -28,9 +28,15 @@ static class EvidenceCommand
         Option<int> window = new("--window") { Description = "Tokens of an example.", DefaultValueFactory = _ => defaults.Window };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Run a BatchTopK crosscoder that has no threshold yet, with every positive latent active. Default: refuse." };
         Option<bool> fresh = new("--fresh") { Description = "Replace evidence that is there. Default: keep it." };
+        Option<int> unit = new("--unit-conversations")
+        {
+            Description = "Chats whose edits are published together: what a stopped call measures again at most, and what a task makes at a time. Changes no result.",
+            DefaultValueFactory = _ => defaults.UnitConversations,
+        };
+        (Option<int?> task, Option<int?> of) = CommonOptions.Share("units of chats");
         Option<double?> memory = CommonOptions.Memory();
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[name, layer, conversations, seed, resamples, shuffles, latents, window, unset, fresh, memory])
+        foreach (Option option in (Option[])[name, layer, conversations, seed, resamples, shuffles, latents, window, unit, task, of, unset, fresh, memory])
         {
             command.Options.Add(option);
         }
@@ -47,6 +53,8 @@ static class EvidenceCommand
                 Shuffles = parse.GetValue(shuffles),
                 ShownLatents = parse.GetValue(latents),
                 Window = parse.GetValue(window),
+                UnitConversations = parse.GetValue(unit),
+                Share = TaskShare.Parse(parse.GetValue(task), parse.GetValue(of)),
                 AllowUnsetThreshold = parse.GetValue(unset),
             });
         });

@@ -15,9 +15,15 @@ static class HarvestCommand
         Option<int?> layer = new("--layer") { Description = "Block, from 0, whose output is stored. Default: half the blocks, rounded down." };
         Option<string> storage = new("--storage") { Description = "How activations are stored: bf16 or f32.", DefaultValueFactory = _ => "bf16" };
         Option<bool> fresh = new("--fresh") { Description = "Throw away the activations of this layer that are there." };
+        Option<int> shardTokens = new("--shard-tokens")
+        {
+            Description = "A shard, which is what a stopped harvest loses at most and what a task makes at a time, ends before the document that would exceed so many tokens.",
+            DefaultValueFactory = _ => new HarvestSettings().ShardTokens,
+        };
+        (Option<int?> task, Option<int?> of) = CommonOptions.Share("shards");
         Option<double?> memory = CommonOptions.Memory();
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[layer, storage, fresh, memory])
+        foreach (Option option in (Option[])[layer, storage, shardTokens, task, of, fresh, memory])
         {
             command.Options.Add(option);
         }
@@ -27,6 +33,8 @@ static class HarvestCommand
             new HarvestSettings
             {
                 Layer = parse.GetValue(layer),
+                ShardTokens = parse.GetValue(shardTokens),
+                Share = TaskShare.Parse(parse.GetValue(task), parse.GetValue(of)),
                 Storage = parse.GetValue(storage) switch
                 {
                     "bf16" => ElementType.BFloat16,

@@ -1,4 +1,5 @@
 using Diffract.Compute.Buffers;
+using Diffract.Runs;
 
 namespace Diffract.Activations;
 
@@ -11,9 +12,12 @@ public sealed record HarvestSettings
     /// <summary>bfloat16 or float32.</summary>
     public ElementType Storage { get; init; } = ElementType.BFloat16;
 
-    /// <summary>A shard ends with the document before the one that would exceed so many tokens.</summary>
+    /// <summary>A shard, the unit that one task makes, ends with the document before the one that would exceed so many tokens.</summary>
     public int ShardTokens { get; init; } = 65_536;
 
     /// <summary>Tokens that pass through a model together; changes the speed, never the result.</summary>
     public int BatchTokens { get; init; } = 4096;
+
+    /// <summary>Which shards this process makes; null: all. Never changes the result.</summary>
+    public TaskShare? Share { get; init; }
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Diffract.Compute.Buffers;
@@ -9,18 +8,14 @@ using Diffract.Tokens;
 namespace Diffract.Activations;
 
 /// <summary>
-/// The harvest stage: both models over the tokens of the run, the residual after one block into <c>activations/&lt;layer&gt;/</c>. Each shard is written whole while the next is computed; called again, the
-/// stage goes on with the first shard that is missing, and ends with the same bytes.
+/// The harvest stage: both models over the tokens of the run, the residual after one block into <c>activations/&lt;layer&gt;/</c>. Each shard is a unit that is published whole while the next is
+/// computed; several processes may share the shards out. Called again, the stage goes on with what is not published, and ends with the same bytes.
 /// </summary>
 public static class HarvestStage
 {
     public static void Run(StageContext context, HarvestSettings settings)
     {
-        if (settings.Storage is not (ElementType.BFloat16 or ElementType.Float32))
-        {
-            throw DiffractException.Argument($"--storage {settings.Storage} is unknown; wanted bf16 or f32");
-        }
-
+        Check(settings);
         using TokenStore tokens = TokenStore.Open(context.Run);
         tokens.RequireModels(context.Run);
         (string Name, string Folder)[] models = [("base", tokens.BaseModel), ("chat", tokens.ChatModel)];
@@ -32,8 +27,6 @@ public static class HarvestStage
         }
 
         tokens.RequireCheckpoints(context.Run);
-        List<ShardPlan> shards = ShardPlan.Of(tokens.Documents, settings.ShardTokens);
-        int e = configs.Sum(c => c.Width);
         string folder = context.Run.Activations(layer);
         StageManifest plan = new()
         {
@@ -47,116 +40,26 @@ public static class HarvestStage
             },
             Inputs = { ["tokens"] = tokens.Manifest.Fingerprint() },
         };
-        if (context.AlreadyDone(folder, plan))
+        if (context.AlreadyDone(folder, plan, settings.Share))
         {
             context.Progress.Done("harvest", $"activations of layer {layer} are there already");
             return;
         }
 
-        long there = shards.Select(s => new FileInfo(Path.Combine(folder, s.FileName))).Where(f => f.Exists).Sum(f => f.Length);
-        int longest = Harvester.Longest(tokens), batch = Math.Max(settings.BatchTokens, longest);
-        HarvestNeeds needs = HarvestNeeds.Of(
-            [.. models.Select(m => m.Folder)], layer, shards.Max(s => s.Rows), tokens.Rows, there, batch, longest, settings.Storage, context.Memory);
-        needs.Check(context.Run.Root, Free(context.Run.Root));
-        Stopwatch clock = Stopwatch.StartNew();
-        using Harvester harvester = new(context.Backend, tokens, models, layer, settings.BatchTokens, needs.Models.Together);
-        Work work = new(context, settings, folder, shards, e, harvester, needs);
-        work.Announce(layer, configs, tokens);
-        work.Run(tokens.Rows);
-        work.Statistics([.. configs.Select(c => c.Width)]);
-        double rate = work.Computed / clock.Elapsed.TotalSeconds;
-        JsonObject facts = new() { ["rows"] = tokens.Rows, ["e"] = e, ["shards"] = shards.Count, ["computedTokens"] = work.Computed, ["tokensPerSecond"] = rate };
-        context.Finish(folder, plan with { Outputs = work.Outputs, Facts = facts, Seconds = clock.Elapsed.TotalSeconds });
-        context.Progress.Done("harvest", string.Create(CultureInfo.InvariantCulture, $"{tokens.Rows:N0} tokens of {models.Length} models at layer {layer}, {rate:N0} tokens/s"));
+        using HarvestWork work = new(context, settings, tokens, models, layer);
+        work.Run(plan);
     }
 
-    static long Free(string folder) => new DriveInfo(folder).AvailableFreeSpace;
-
-    /// <summary>Computes the missing shards, each written while the next is computed.</summary>
-    sealed class Work(StageContext context, HarvestSettings settings, string folder, List<ShardPlan> shards, int e, Harvester harvester, HarvestNeeds needs)
+    static void Check(HarvestSettings settings)
     {
-        readonly RunningMoments _all = new(e);
-        readonly bool[] _there = FindShards(folder, shards, e, settings.Storage);
-
-        public Dictionary<string, FileSeal> Outputs { get; } = [];
-
-        /// <summary>Tokens computed now; the rest was there.</summary>
-        public long Computed { get; private set; }
-
-        public void Announce(int layer, LlmConfig[] configs, TokenStore tokens)
+        if (settings.Storage is not (ElementType.BFloat16 or ElementType.Float32))
         {
-            long left = shards.Where((_, i) => !_there[i]).Sum(s => (long)s.Rows);
-            string time = "nothing left to compute";
-            if (left > 0)
-            {
-                double rate = harvester.Probe(shards[Array.IndexOf(_there, false)].FirstDocument), seconds = left * ((double)tokens.Tokens / tokens.Rows) / rate;
-                time = string.Create(CultureInfo.InvariantCulture, $"about {HarvestNeeds.Time(seconds)} at {rate:N0} tokens/s");
-            }
-
-            string there = left < tokens.Rows ? string.Create(CultureInfo.InvariantCulture, $" ({tokens.Rows - left:N0} are there already)") : "";
-            context.Progress.Line(string.Create(
-                CultureInfo.InvariantCulture,
-                $"harvest: output of block {layer} of {configs[0].Layers}, {tokens.Rows:N0} tokens{there}{(tokens.Rows < tokens.Tokens ? $" of {tokens.Tokens:N0} read" : "")}, widths {string.Join(" + ", configs.Select(c => c.Width))}, {(settings.Storage == ElementType.BFloat16 ? "bf16" : "f32")}"));
-            context.Progress.Line(
-                $"harvest: {HarvestNeeds.Size(needs.Bytes)} on disk ({HarvestNeeds.Size(Free(folder))} free), {time}, {context.Backend.Description}");
-            context.Progress.Line($"harvest: {needs.Models.Why} of memory{(needs.Buffers == 1 ? ", each shard written before the next is computed" : "")}");
+            throw DiffractException.Argument($"--storage {settings.Storage} is unknown; wanted bf16 or f32");
         }
 
-        public void Run(long tokens)
+        if (settings.ShardTokens < 1)
         {
-            int most = shards.Max(s => s.Rows);
-            HostBuffer[] buffers = [.. Enumerable.Range(0, needs.Buffers).Select(_ => new HostBuffer(settings.Storage, (long)most * e))];
-            RunningMoments[] moments = [new(e), new(e)];
-            Task writing = Task.CompletedTask;
-            try
-            {
-                int turn = 0;
-                foreach (ShardPlan shard in shards)
-                {
-                    string path = Path.Combine(folder, shard.FileName);
-                    if (_there[shard.Number])
-                    {
-                        writing.GetAwaiter().GetResult();
-                        Outputs[shard.FileName] = AtomicFile.Seal(path);
-                        using ShardFile made = ShardFile.Open(path);
-                        _all.Merge(made.Moments());
-                        continue;
-                    }
-
-                    if (buffers.Length == 1)
-                    {
-                        writing.GetAwaiter().GetResult();
-                    }
-
-                    (HostBuffer rows_BE, RunningMoments moment) = (buffers[turn], moments[turn]);
-                    turn = (turn + 1) % buffers.Length;
-                    harvester.Fill(shard, rows_BE, moment, done => context.Progress.Report("harvest", shard.FirstRow + done, tokens, "tokens"), context.Stop);
-                    Computed += shard.Rows;
-                    writing.GetAwaiter().GetResult();
-                    _all.Merge(moment);
-                    writing = Task.Run(() => Outputs[shard.FileName] = ShardFile.Save(path, shard, rows_BE, e, moment));
-                }
-            }
-            finally
-            {
-                // A shard that is being written is finished, whatever stopped the next one.
-                writing.GetAwaiter().GetResult();
-                Array.ForEach(buffers, b => b.Dispose());
-            }
-        }
-
-        public void Statistics(int[] widths) => Outputs[ActivationStore.StatisticsFile] = StatisticsFile.Save(folder, _all, widths);
-
-        static bool[] FindShards(string folder, List<ShardPlan> shards, int e, ElementType storage)
-        {
-            bool[] there = new bool[shards.Count];
-            foreach (ShardPlan shard in shards)
-            {
-                using ShardFile? file = ShardFile.TryOpen(Path.Combine(folder, shard.FileName), shard, e, storage);
-                there[shard.Number] = file is not null;
-            }
-
-            return there;
+            throw DiffractException.Argument(string.Create(CultureInfo.InvariantCulture, $"--shard-tokens {settings.ShardTokens} is too small; wanted at least 1"));
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Diffract.Runs;
 
 namespace Diffract.Evidence;
 
@@ -37,6 +38,12 @@ public sealed record EvidenceSettings
 
     /// <summary>Run a BatchTopK crosscoder that has no threshold, densely.</summary>
     public bool AllowUnsetThreshold { get; init; }
+
+    /// <summary>Chats whose interventions are published together: what a stopped stage measures again at most, and what a task makes at a time. Never changes the result.</summary>
+    public int UnitConversations { get; init; } = 8;
+
+    /// <summary>Which units this process makes; null: all. Never changes the result.</summary>
+    public TaskShare? Share { get; init; }
 
     /// <summary>All that decides the result, for the manifest.</summary>
     public JsonObject Describe(int layer) => new()

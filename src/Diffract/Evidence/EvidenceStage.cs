@@ -43,18 +43,29 @@ public static class EvidenceStage
             plan.Inputs[run.Relative(run.Scaling(settings.Name))] = scaling.Manifest.Fingerprint();
         }
 
-        if (context.AlreadyDone(folder, plan))
+        if (context.AlreadyDone(folder, plan, settings.Share))
         {
             context.Progress.Done("evidence " + settings.Name, "evidence is there already");
             return;
         }
 
         Stopwatch clock = Stopwatch.StartNew();
-        EvidenceFolder evidence = Gather(context, tokens, layer, latents.Rows, ratios, settings, common) with { Manifest = plan };
-        Dictionary<string, FileSeal> outputs = evidence.Save(folder);
-        InterventionStep.Clean(folder);
-        context.Finish(folder, plan with { Outputs = outputs, Facts = Facts(evidence, common, tokens.OwnTokens), Seconds = clock.Elapsed.TotalSeconds });
-        context.Progress.Done("evidence " + settings.Name, Summary(evidence));
+        InterventionStep? interventions = !common ? null : InterventionStep.Plan(context, tokens, layer, latents.Rows, ratios, settings);
+        using UnitFolder units = new(folder, settings.Share, InterventionStep.Files(interventions), context);
+        if (!EvidenceUnits.AllPublished(context, settings, units, interventions))
+        {
+            return;
+        }
+
+        EvidenceFolder evidence = Gather(context, tokens, latents.Rows, ratios, settings) with { Manifest = plan, Interventions = interventions?.Results(units) };
+        Dictionary<string, FileSeal> outputs = evidence.Save(units.Making);
+        foreach ((string file, FileSeal seal) in outputs)
+        {
+            units.PlaceOutput(file, seal);
+        }
+
+        bool first = context.Finish(units, folder, plan with { Outputs = outputs, Facts = Facts(evidence, common, tokens.OwnTokens), Seconds = clock.Elapsed.TotalSeconds });
+        context.Progress.Done("evidence " + settings.Name, first ? Summary(evidence) : "closed by another process");
     }
 
     /// <summary>The latents that get examples: the most chat-specific ones, those that behaviours named, then chat-only ones, up to the cap.</summary>
@@ -68,8 +79,8 @@ public static class EvidenceStage
         return [.. first.Concat(named).Concat(survivors).Concat(chatOnly).Distinct().Take(Math.Max(settings.ShownLatents, settings.MostLatents))];
     }
 
-    static EvidenceFolder Gather(
-        StageContext context, TokenStore tokens, int layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings, bool common)
+    /// <summary>All but the interventions.</summary>
+    static EvidenceFolder Gather(StageContext context, TokenStore tokens, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings)
     {
         using LatentActivations activations = LatentActivations.Open(context.Run, settings.Name);
         BehaviourResults? behaviours = BehaviourStep.Run(tokens, activations, latents, scaling, settings, context.Stop);
@@ -86,14 +97,12 @@ public static class EvidenceStage
             context.Progress.Report($"evidence {settings.Name}: examples", examples.Count, shown.Length, "latents");
         }
 
-        InterventionResults? interventions = !common ? null : InterventionStep.Run(context, tokens, layer, latents, scaling, settings);
         return new EvidenceFolder
         {
             Manifest = new StageManifest { Stage = "evidence", Settings = [] },
             Examples = examples,
             TemplateShares = tokens.Documents.Any(d => d.Source == TextSource.Chat && d.Split == Split.HeldOut) ? shares : [],
             Behaviours = behaviours,
-            Interventions = interventions,
         };
     }
 
@@ -102,6 +111,7 @@ public static class EvidenceStage
         (string Option, int Value)[] positive =
         [
             ("--conversations", settings.Conversations), ("--resamples", settings.Resamples), ("--shuffles", settings.Shuffles), ("--latents", settings.ShownLatents), ("--window", settings.Window),
+            ("--unit-conversations", settings.UnitConversations),
         ];
         foreach ((string option, int value) in positive)
         {

@@ -24,7 +24,9 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, bool ownTo
         StageManifest made = Use(run.Crosscoder(name), Provenance.Require(run, run.Crosscoder(name), $"diffract train {run.Root} --name {name}"));
         LatentTable? latents = Has(run.Latents(name)) ? LatentTable.Open(run, name) : null;
         ScalingTable? scaling = Has(run.Scaling(name)) ? ScalingTable.Open(run, name) : null;
-        EvidenceFolder? evidence = Has(run.Evidence(name)) ? EvidenceFolder.Open(run, name) : null;
+
+        // Begun and not finished is no reason to report without it: that is refused with what is missing.
+        EvidenceFolder? evidence = Has(run.Evidence(name)) || UnitFolder.Begun(run.Evidence(name)) ? EvidenceFolder.Open(run, name) : null;
         UseIf(run.Latents(name), latents?.Manifest);
         UseIf(run.Scaling(name), scaling?.Manifest);
         UseIf(run.Evidence(name), evidence?.Manifest);

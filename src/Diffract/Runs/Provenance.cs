@@ -32,7 +32,7 @@ public static class Provenance
     {
         string name = run.Relative(folder);
         StageManifest manifest = StageManifest.TryLoad(folder)
-            ?? throw new DiffractException($"{name} is missing or unfinished in {run.Root}; run `{makeIt}` first");
+            ?? throw new DiffractException(UnitFolder.Unfinished(folder, makeIt) is { } how ? $"{name} is unfinished in {run.Root}: {how}" : $"{name} is missing or unfinished in {run.Root}; run `{makeIt}` first");
         CheckOutputs(name, folder, manifest, makeIt, thorough);
         foreach ((string input, string print) in manifest.Inputs)
         {

@@ -21,33 +21,49 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
     /// A finished or unfinished folder made with other settings or inputs is refused unless <see cref="Fresh"/>.
     /// </summary>
     /// <param name="folder">Absolute path.</param>
-    /// <param name="plan">Stage, settings and inputs as they are going to be written; kept as <c>plan.json</c> until the manifest is there.</param>
-    public bool AlreadyDone(string folder, StageManifest plan)
+    /// <param name="plan">Stage, settings and inputs as they are going to be written; kept as <c>plan.json</c> until the manifest is there. Of several tasks that begin at once one writes it.</param>
+    /// <param name="share">What this process makes of the stage; null: everything.</param>
+    public bool AlreadyDone(string folder, StageManifest plan, TaskShare? share = null)
     {
         string planPath = Path.Combine(folder, PlanFile);
         string wanted = Describe(plan);
+        if (Fresh && share is not null)
+        {
+            throw DiffractException.Argument($"--fresh with {share} would throw away what the other tasks have published; call `diffract {plan.Stage} {Run.Root} --fresh` once without --task, or remove {Run.Relative(folder)} first");
+        }
+
         if (Fresh && Directory.Exists(folder))
         {
             Directory.Delete(folder, recursive: true);
         }
 
         Directory.CreateDirectory(folder);
-        StageManifest? made = StageManifest.TryLoad(folder);
-        string? before = made is not null ? Describe(made) : File.Exists(planPath) ? File.ReadAllText(planPath) : null;
-        if (before is not null && before != wanted)
+        while (true)
         {
-            throw new DiffractException(
-                $"{Run.Relative(folder)} was made with other settings or inputs ({Difference(before, wanted)}); use --fresh to replace it, or another {(folder == Run.Crosscoder(Path.GetFileName(folder)) ? "--name" : "run folder")}");
-        }
+            StageManifest? made = StageManifest.TryLoad(folder);
+            string? before = made is not null ? Describe(made) : TryRead(planPath);
+            if (before is not null && before != wanted)
+            {
+                throw new DiffractException(
+                    $"{Run.Relative(folder)} was made with other settings or inputs ({Difference(before, wanted)}); use --fresh to replace it, or another {(folder == Run.Crosscoder(Path.GetFileName(folder)) ? "--name" : "run folder")}");
+            }
 
-        if (made is not null)
-        {
-            Provenance.CheckOutputs(Run.Relative(folder), folder, made, $"diffract {made.Stage} {Run.Root}");
-            return true;
-        }
+            if (made is not null)
+            {
+                Provenance.CheckOutputs(Run.Relative(folder), folder, made, $"diffract {made.Stage} {Run.Root}");
+                File.Delete(planPath);
+                UnitFolder.Clean(folder);
+                return true;
+            }
 
-        AtomicFile.WriteText(planPath, wanted);
-        return false;
+            if (before is not null)
+            {
+                return false;
+            }
+
+            // Another may be first; the next round compares.
+            ExclusiveFile.TryWriteText(planPath, wanted);
+        }
     }
 
     /// <summary>The settings that a stage folder was made with, or was begun with; null when there is neither.</summary>
@@ -55,7 +71,7 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
     {
         string planPath = Path.Combine(folder, PlanFile);
         return StageManifest.TryLoad(folder)?.Settings
-            ?? (File.Exists(planPath) ? JsonNode.Parse(File.ReadLines(planPath).Skip(1).First())!.AsObject() : null);
+            ?? (TryRead(planPath) is { } plan ? JsonNode.Parse(plan.Split('\n')[1])!.AsObject() : null);
     }
 
     /// <summary>Writes the manifest that closes a stage.</summary>
@@ -63,6 +79,26 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
     {
         (manifest with { Backend = Backend.Description }).Save(folder);
         File.Delete(Path.Combine(folder, PlanFile));
+    }
+
+    /// <summary>The same where several processes may close the stage at once: false where another was first.</summary>
+    public bool Finish(UnitFolder units, string folder, StageManifest manifest)
+    {
+        bool first = units.Close(manifest with { Backend = Backend.Description });
+        File.Delete(Path.Combine(folder, PlanFile));
+        return first;
+    }
+
+    static string? TryRead(string path)
+    {
+        try
+        {
+            return File.ReadAllText(path);
+        }
+        catch (FileNotFoundException)
+        {
+            return null;
+        }
     }
 
     static string Describe(StageManifest manifest)

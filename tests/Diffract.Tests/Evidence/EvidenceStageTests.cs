@@ -32,7 +32,7 @@ public sealed class EvidenceStageTests : IDisposable
         Assert.Equal(
             heldOut.SelectMany(d => d.Labels.Select(l => l.Split('/')[0])).Where(g => g != "contrast").Distinct().Order(),
             evidence.Behaviours.Rows.Select(r => r.Group).Distinct().Order());
-        Assert.False(File.Exists(Path.Combine(run.Run.Evidence(EvidenceRun.Name), "conversations.jsonl")));
+        Assert.False(Directory.Exists(Path.Combine(run.Run.Evidence(EvidenceRun.Name), "units")));
     }
 
     [Fact]
@@ -44,11 +44,17 @@ public sealed class EvidenceStageTests : IDisposable
         byte[][] whole = [.. files.Select(f => File.ReadAllBytes(Path.Combine(run.Run.Evidence(EvidenceRun.Name), f)))];
 
         using CancellationTokenSource stop = new();
-        Assert.ThrowsAny<OperationCanceledException>(() => EvidenceStage.Run(run.Context(new StopsAfter(3, stop), fresh: true, stop: stop.Token), Settings));
-        string progress = Path.Combine(run.Run.Evidence(EvidenceRun.Name), "conversations.jsonl");
-        Assert.InRange(File.ReadLines(progress).Count(), 1, 11);
-        File.AppendAllText(progress, "{\"document\": 3, \"cou");
-        EvidenceStage.Run(run.Context(), Settings);
+        EvidenceSettings pairs = Settings with { UnitConversations = 2 };
+        Assert.ThrowsAny<OperationCanceledException>(() => EvidenceStage.Run(run.Context(new StopsAfter(5, stop), fresh: true, stop: stop.Token), pairs));
+        string units = Path.Combine(run.Run.Evidence(EvidenceRun.Name), "units");
+        Assert.Equal(["00000.json", "00001.json"], Directory.GetFiles(units, "*.json").Select(Path.GetFileName).Order());
+
+        // A published unit that has lost its end is measured again.
+        string damaged = Path.Combine(units, "chats_00001_by_2.jsonl");
+        File.WriteAllText(damaged, File.ReadAllText(damaged)[..^20]);
+        ListProgress progress = new();
+        EvidenceStage.Run(run.Context(progress), pairs);
+        Assert.Contains(progress.Warnings, w => w.Contains("evidence/golden/units/chats_00001_by_2.jsonl has", StringComparison.Ordinal) && w.EndsWith("; made again", StringComparison.Ordinal));
 
         for (int i = 0; i < files.Length; i++)
         {
