@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Diffract.Activations;
-using Diffract.Compute.Buffers;
 using Diffract.Runs;
 
 namespace Diffract.Cli.Commands;
@@ -13,7 +12,7 @@ static class HarvestCommand
         Command command = new("harvest", "Runs both models over the tokens of a run and stores the residual after one block. Stopped, it goes on with the next shard when called again.");
         Argument<string> run = new("run") { Description = "Run folder with tokens." };
         Option<int?> layer = new("--layer") { Description = "Block, from 0, whose output is stored. Default: half the blocks, rounded down." };
-        Option<string> storage = new("--storage") { Description = "How activations are stored: bf16 or f32.", DefaultValueFactory = _ => "bf16" };
+        Option<string> storage = new("--storage") { Description = "How activations are stored: bf16, f32, or int8 (8 bits with a scale for each token and model; what that loses is measured and printed).", DefaultValueFactory = _ => "bf16" };
         Option<bool> fresh = new("--fresh") { Description = "Throw away the activations of this layer that are there." };
         Option<int> shardTokens = new("--shard-tokens")
         {
@@ -35,13 +34,7 @@ static class HarvestCommand
                 Layer = parse.GetValue(layer),
                 ShardTokens = parse.GetValue(shardTokens),
                 Share = TaskShare.Parse(parse.GetValue(task), parse.GetValue(of)),
-                Storage = parse.GetValue(storage) switch
-                {
-                    "bf16" => ElementType.BFloat16,
-                    "f32" => ElementType.Float32,
-                    string other => throw DiffractException.Argument($"--storage {other} is unknown; wanted bf16 or f32"),
-                    null => ElementType.BFloat16,
-                },
+                Storage = StorageKinds.Parse(parse.GetValue(storage)!),
             }));
         return command;
     }

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using Diffract.Compute.Buffers;
+using Diffract.Activations;
 using Diffract.Planted;
 using Diffract.Runs;
 
@@ -57,7 +57,7 @@ static class PlantedCommand
         readonly Option<double> _spread = new("--spread") { Description = "Standard deviation of the logarithm of magnitudes, whose mean is 1.", DefaultValueFactory = _ => Defaults.Spread };
         readonly Option<double> _noise = new("--noise") { Description = "Length of the noise in each model; a latent's norm is 1.", DefaultValueFactory = _ => Defaults.Noise };
         readonly Option<double> _outlier = new("--outlier") { Description = "Mean of the outlier dimension; 0 for none.", DefaultValueFactory = _ => Defaults.Outlier };
-        readonly Option<string> _storage = new("--storage") { Description = "How activations are stored: bf16 or f32.", DefaultValueFactory = _ => "bf16" };
+        readonly Option<string> _storage = new("--storage") { Description = "How activations are stored: bf16, f32 or int8.", DefaultValueFactory = _ => "bf16" };
 
         public void AddTo(Command command)
         {
@@ -67,7 +67,7 @@ static class PlantedCommand
                 command.Options.Add(option);
             }
 
-            _storage.AcceptOnlyFromAmong("bf16", "f32");
+            _storage.AcceptOnlyFromAmong("bf16", "f32", "int8");
         }
 
         public PlantedSettings Settings(ParseResult parse) => new()
@@ -91,7 +91,7 @@ static class PlantedCommand
             Spread = parse.GetValue(_spread),
             Noise = parse.GetValue(_noise),
             Outlier = parse.GetValue(_outlier),
-            Storage = parse.GetValue(_storage) == "f32" ? ElementType.Float32 : ElementType.BFloat16,
+            Storage = StorageKinds.Parse(parse.GetValue(_storage)!),
         };
     }
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Diffract.Activations;
 using Diffract.Crosscoders;
 using Diffract.Pipeline;
 using Diffract.Runs;
@@ -22,6 +23,7 @@ static class RunCommand
         Option<double?> hours = new("--hours") { Description = "Most hours to harvest, turned into tokens by a short measured probe. Default: no limit." };
         Option<string?> replace = new("--replace") { Description = "What the base model reads in place of ids that it lacks or handles badly, as ID=ID,ID=ID, or none; stored ids stay the originals. Default: 128006=1432,128007=827,128009=827 for a Llama 3.1 or 3.2 base without a chat template of its own, else none." };
         Option<int?> skipFirst = new("--skip-first") { Description = "So many positions at the beginning of each document are not stored, and no edit touches them. Default: 25 for Llama 3.x, 21 for Qwen2.5, else 0." };
+        Option<string> storage = new("--storage") { Description = "How activations are stored: bf16, f32, or int8 (8 bits with a scale for each token and model; what that loses is measured and printed).", DefaultValueFactory = _ => "bf16" };
         Option<string> kind = new("--kind") { Description = "What to train: batchtopk, l1, jumprelu, or both (the first two).", DefaultValueFactory = _ => "batchtopk" };
         kind.AcceptOnlyFromAmong("batchtopk", "l1", "jumprelu", "both");
         Option<string> preset = new("--preset") { Description = "demo: sizes and schedules as shares of the run's own steps; paper: those of the paper, refused for a run too short.", DefaultValueFactory = _ => "demo" };
@@ -33,7 +35,7 @@ static class RunCommand
         Option<double?> memory = CommonOptions.Memory();
         Command command = new("run", "From two checkpoints and text to a report of what changed; stops with Ctrl-C, goes on when called again.")
         {
-            baseModel, chatModel, texts, chats, crosscoders, scale, layer, tokens, hours, skipFirst, replace, kind, preset, seed, output, fresh, unset, memory,
+            baseModel, chatModel, texts, chats, crosscoders, scale, layer, tokens, hours, skipFirst, replace, storage, kind, preset, seed, output, fresh, unset, memory,
         };
         ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
@@ -52,6 +54,7 @@ static class RunCommand
                 Hours = parse.GetValue(hours),
                 SkipFirst = parse.GetValue(skipFirst),
                 Replace = ReplacementMap.Parse(parse.GetValue(replace)),
+                Storage = StorageKinds.Parse(parse.GetValue(storage)!),
                 Kinds = parse.GetValue(kind) switch
                 {
                     "l1" => [CrosscoderKind.L1],

@@ -17,6 +17,9 @@ public enum ElementType : byte
 
     /// <summary>Signed integers of 4 bytes.</summary>
     Int32,
+
+    /// <summary>Signed integers of 1 byte.</summary>
+    Int8,
 }
 
 public static class ElementTypes
@@ -27,6 +30,7 @@ public static class ElementTypes
         ElementType.Float32 or ElementType.Int32 => 4,
         ElementType.BFloat16 or ElementType.Float16 => 2,
         ElementType.Float64 => 8,
+        ElementType.Int8 => 1,
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "unknown element type"),
     };
 }

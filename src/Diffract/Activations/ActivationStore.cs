@@ -26,11 +26,7 @@ public sealed class ActivationStore : IDisposable
         Manifest = manifest;
         Layer = layer;
         Widths = [.. manifest.Settings["widths"]!.AsArray().Select(w => (int)w!)];
-        ModelOffsets = new int[Widths.Count + 1];
-        for (int m = 0; m < Widths.Count; m++)
-        {
-            ModelOffsets[m + 1] = ModelOffsets[m] + Widths[m];
-        }
+        ModelOffsets = Offsets(Widths);
 
         _statistics = Path.Combine(folder, StatisticsFile);
         List<ShardFile> shards = [];
@@ -38,11 +34,11 @@ public sealed class ActivationStore : IDisposable
         {
             foreach (string name in manifest.Outputs.Keys.Where(n => n.StartsWith("shard_", StringComparison.Ordinal)).Order(StringComparer.Ordinal))
             {
-                ShardFile shard = ShardFile.Open(Path.Combine(folder, name));
+                ShardFile shard = ShardFile.Open(Path.Combine(folder, name), ModelOffsets);
                 shards.Add(shard);
-                if (shard.FirstRow != Rows || shard.E != E)
+                if (shard.FirstRow != Rows)
                 {
-                    throw new DiffractException($"{Path.Combine(folder, name)} holds rows from {shard.FirstRow} on of width {shard.E}, wanted row {Rows} and width {E}: foreign or damaged; run `diffract harvest --fresh`");
+                    throw new DiffractException($"{Path.Combine(folder, name)} holds rows from {shard.FirstRow} on, wanted row {Rows}: foreign or damaged; run `diffract harvest --fresh`");
                 }
 
                 Rows += shard.Rows;
@@ -142,6 +138,18 @@ public sealed class ActivationStore : IDisposable
     {
         int at = Array.BinarySearch(_firstRows, row);
         return at >= 0 ? at : ~at - 1;
+    }
+
+    /// <summary>[M + 1]: where each model's columns begin.</summary>
+    internal static int[] Offsets(IReadOnlyList<int> widths)
+    {
+        int[] offsets = new int[widths.Count + 1];
+        for (int m = 0; m < widths.Count; m++)
+        {
+            offsets[m + 1] = offsets[m] + widths[m];
+        }
+
+        return offsets;
     }
 
     internal static JsonArray Numbers(IEnumerable<int> values) => new([.. values.Select(v => (JsonNode)v)]);

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Diffract.Compute.Buffers;
 using Diffract.Llms;
 using Diffract.Runs;
 
@@ -23,10 +22,10 @@ public sealed record HarvestNeeds(long Bytes, long MissingBytes, ModelsInMemory 
     /// <param name="memory">The bound.</param>
     /// <exception cref="DiffractException">Not even one model at a time fits.</exception>
     public static HarvestNeeds Of(
-        IReadOnlyList<string> folders, int layer, int shardRows, long rows, long bytesThere, int batch, int longest, ElementType storage, MemoryBudget memory)
+        IReadOnlyList<string> folders, int layer, int shardRows, long rows, long bytesThere, int batch, int longest, StorageKind storage, MemoryBudget memory)
     {
         int[] widths = [.. folders.Select(f => LlmConfig.Load(f).Width)];
-        long rowBytes = (long)widths.Sum() * storage.Size(), shard = shardRows * rowBytes;
+        long rowBytes = storage.RowBytes(widths), shard = shardRows * rowBytes;
         LlmMemory[] models = [.. folders.Select(f => LlmMemory.Of(f, layer + 1, head: false, batch, longest))];
 
         // The residuals lie in the batch's matrix and, for rounding, in an array.
@@ -43,7 +42,7 @@ public sealed record HarvestNeeds(long Bytes, long MissingBytes, ModelsInMemory 
     {
         if (MissingBytes > freeBytes)
         {
-            throw new DiffractException($"the disk is too small: activations need {Size(MissingBytes)} more, {root} has {Size(freeBytes)} free; free some space, cap --tokens at tokenize, or store bf16");
+            throw new DiffractException($"the disk is too small: activations need {Size(MissingBytes)} more, {root} has {Size(freeBytes)} free; free some space, cap --tokens at tokenize, or store less of it with --storage int8");
         }
     }
 

@@ -1,4 +1,3 @@
-using Diffract.Compute.Buffers;
 using Diffract.Runs;
 
 namespace Diffract.Activations;
@@ -9,8 +8,8 @@ public sealed record HarvestSettings
     /// <summary>0-based block whose output is stored; null: half the blocks, rounded down.</summary>
     public int? Layer { get; init; }
 
-    /// <summary>bfloat16 or float32.</summary>
-    public ElementType Storage { get; init; } = ElementType.BFloat16;
+    /// <summary>How rows are kept.</summary>
+    public StorageKind Storage { get; init; } = StorageKind.BFloat16;
 
     /// <summary>A shard, the unit that one task makes, ends with the document before the one that would exceed so many tokens.</summary>
     public int ShardTokens { get; init; } = 65_536;

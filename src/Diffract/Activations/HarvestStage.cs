@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
-using Diffract.Compute.Buffers;
 using Diffract.Llms;
 using Diffract.Runs;
 using Diffract.Tokens;
@@ -34,7 +33,7 @@ public static class HarvestStage
             Settings = new JsonObject
             {
                 ["layer"] = layer,
-                ["storage"] = settings.Storage == ElementType.BFloat16 ? "bf16" : "f32",
+                ["storage"] = settings.Storage.Name(),
                 ["shardTokens"] = settings.ShardTokens,
                 ["widths"] = ActivationStore.Numbers(configs.Select(c => c.Width)),
             },
@@ -52,11 +51,6 @@ public static class HarvestStage
 
     static void Check(HarvestSettings settings)
     {
-        if (settings.Storage is not (ElementType.BFloat16 or ElementType.Float32))
-        {
-            throw DiffractException.Argument($"--storage {settings.Storage} is unknown; wanted bf16 or f32");
-        }
-
         if (settings.ShardTokens < 1)
         {
             throw DiffractException.Argument(string.Create(CultureInfo.InvariantCulture, $"--shard-tokens {settings.ShardTokens} is too small; wanted at least 1"));

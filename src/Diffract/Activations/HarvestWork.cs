@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
-using Diffract.Compute.Buffers;
 using Diffract.Llms;
 using Diffract.Runs;
 using Diffract.Tokens;
@@ -19,7 +18,8 @@ sealed class HarvestWork : IDisposable
     readonly List<ShardPlan> _shards;
     readonly UnitFolder _units;
     readonly string _folder;
-    readonly int _layer, _e;
+    readonly int _layer;
+    readonly int[] _widths, _offsets;
     readonly Stopwatch _clock = Stopwatch.StartNew();
     long _computed;
 
@@ -27,7 +27,8 @@ sealed class HarvestWork : IDisposable
     {
         (_context, _settings, _tokens, _models, _layer) = (context, settings, tokens, models, layer);
         _configs = [.. models.Select(m => LlmConfig.Load(m.Folder))];
-        _e = _configs.Sum(c => c.Width);
+        _widths = [.. _configs.Select(c => c.Width)];
+        _offsets = ActivationStore.Offsets(_widths);
         _folder = context.Run.Activations(layer);
         _shards = ShardPlan.Of(tokens.Documents, settings.ShardTokens);
         _units = new UnitFolder(_folder, settings.Share, [.. _shards.Select(s => s.FileName)], context);
@@ -51,7 +52,7 @@ sealed class HarvestWork : IDisposable
 
     bool Fits(ShardPlan shard, string path)
     {
-        using ShardFile? file = ShardFile.TryOpen(path, shard, _e, _settings.Storage);
+        using ShardFile? file = ShardFile.TryOpen(path, shard, _offsets, _settings.Storage);
         return file is not null;
     }
 
@@ -74,7 +75,7 @@ sealed class HarvestWork : IDisposable
         int longest = Harvester.Longest(_tokens), batch = Math.Max(_settings.BatchTokens, longest);
         long rows = mine.Sum(s => (long)s.Rows), there = rows - missing.Sum(s => (long)s.Rows);
         HarvestNeeds needs = HarvestNeeds.Of(
-            [.. _models.Select(m => m.Folder)], _layer, missing.Max(s => s.Rows), rows, there * _e * _settings.Storage.Size(), batch, longest, _settings.Storage, _context.Memory);
+            [.. _models.Select(m => m.Folder)], _layer, missing.Max(s => s.Rows), rows, there * _settings.Storage.RowBytes(_widths), batch, longest, _settings.Storage, _context.Memory);
         needs.Check(_context.Run.Root, Free(_context.Run.Root));
         using Harvester harvester = new(_context.Backend, _tokens, _models, _layer, _settings.BatchTokens, needs.Models.Together);
         Announce(mine, missing, needs, harvester);
@@ -105,13 +106,13 @@ sealed class HarvestWork : IDisposable
         string there = left < rows ? string.Create(CultureInfo.InvariantCulture, $" ({rows - left:N0} are there already)") : "";
         _context.Progress.Line(string.Create(
             CultureInfo.InvariantCulture,
-            $"harvest: output of block {_layer} of {_configs[0].Layers}, {_tokens.Rows:N0} tokens{(_settings.Share is null ? there : "")}{(_tokens.Rows < _tokens.Tokens ? $" of {_tokens.Tokens:N0} read" : "")}, widths {string.Join(" + ", _configs.Select(c => c.Width))}, {(_settings.Storage == ElementType.BFloat16 ? "bf16" : "f32")}"));
+            $"harvest: output of block {_layer} of {_configs[0].Layers}, {_tokens.Rows:N0} tokens{(_settings.Share is null ? there : "")}{(_tokens.Rows < _tokens.Tokens ? $" of {_tokens.Tokens:N0} read" : "")}, widths {string.Join(" + ", _widths)}, {_settings.Storage.Name()}"));
         if (_settings.Share is { } share)
         {
             string units = mine.Length == 0
                 ? string.Create(CultureInfo.InvariantCulture, $"none of the {_shards.Count} units")
                 : string.Create(CultureInfo.InvariantCulture, $"{mine.Length} of {_shards.Count} units ({string.Join(", ", mine.Take(8).Select(s => s.Number))}{(mine.Length > 8 ? ", …" : "")}), {rows:N0} tokens{there}");
-            _context.Progress.Line(string.Create(CultureInfo.InvariantCulture, $"harvest: task {share.Task} of {share.Of} makes {units}; all take {HarvestNeeds.Size(_tokens.Rows * _e * _settings.Storage.Size())} on disk"));
+            _context.Progress.Line(string.Create(CultureInfo.InvariantCulture, $"harvest: task {share.Task} of {share.Of} makes {units}; all take {HarvestNeeds.Size(_tokens.Rows * _settings.Storage.RowBytes(_widths))} on disk"));
         }
 
         if (needs is null || harvester is null)
@@ -130,8 +131,8 @@ sealed class HarvestWork : IDisposable
     void Compute(ShardPlan[] missing, long done, long rows, Harvester harvester, HarvestNeeds needs)
     {
         int most = missing.Max(s => s.Rows);
-        HostBuffer[] buffers = [.. Enumerable.Range(0, needs.Buffers).Select(_ => new HostBuffer(_settings.Storage, (long)most * _e))];
-        RunningMoments[] moments = [new(_e), new(_e)];
+        ShardRows[] buffers = [.. Enumerable.Range(0, needs.Buffers).Select(_ => new ShardRows(_settings.Storage, _widths, most))];
+        RunningMoments[] moments = [new(_offsets[^1]), new(_offsets[^1])];
         Task publishing = Task.CompletedTask;
         try
         {
@@ -148,14 +149,14 @@ sealed class HarvestWork : IDisposable
                     return;
                 }
 
-                (HostBuffer rows_BE, RunningMoments moment) = (buffers[turn], moments[turn]);
+                (ShardRows rows_BE, RunningMoments moment) = (buffers[turn], moments[turn]);
                 turn = (turn + 1) % buffers.Length;
                 double from = _clock.Elapsed.TotalSeconds;
                 harvester.Fill(shard, rows_BE, moment, part => _context.Progress.Report("harvest", done + part, rows, "tokens"), _context.Stop);
                 (done, _computed) = (done + shard.Rows, _computed + shard.Rows);
                 double spent = _clock.Elapsed.TotalSeconds - from;
                 publishing.GetAwaiter().GetResult();
-                publishing = Task.Run(() => _units.Publish(shard.Number, path => ShardFile.Save(path, shard, rows_BE, _e, moment), path => Fits(shard, path), spent));
+                publishing = Task.Run(() => _units.Publish(shard.Number, path => ShardFile.Save(path, shard, rows_BE, moment), path => Fits(shard, path), spent));
             }
         }
         finally
@@ -227,21 +228,30 @@ sealed class HarvestWork : IDisposable
         return false;
     }
 
+    /// <summary>The share of each model's variance that its stored rows keep, said and returned.</summary>
+    JsonArray VarianceKept(RunningMoments all)
+    {
+        double[] kept = [.. _widths.Select((w, m) => all.Kept(_offsets[m], w))];
+        _context.Progress.Line(string.Create(
+            CultureInfo.InvariantCulture, $"harvest: stored as {_settings.Storage.Name()} the activations keep {string.Join(", ", kept.Select((k, m) => $"{100 * k:F5}% of the {_models[m].Name} model's variance"))}"));
+        return new JsonArray([.. kept.Select(k => (JsonNode)k)]);
+    }
+
     void Finish(StageManifest plan, IReadOnlyDictionary<int, UnitManifest> published)
     {
-        RunningMoments all = new(_e);
+        RunningMoments all = new(_offsets[^1]);
         foreach (ShardPlan shard in _shards)
         {
-            using ShardFile made = ShardFile.Open(_units.PathOf(shard.Number));
+            using ShardFile made = ShardFile.Open(_units.PathOf(shard.Number), _offsets);
             all.Merge(made.Moments());
         }
 
-        FileSeal statistics = StatisticsFile.Save(_units.Making, all, [.. _configs.Select(c => c.Width)]);
+        FileSeal statistics = StatisticsFile.Save(_units.Making, all, _widths);
         _units.PlaceOutput(ActivationStore.StatisticsFile, statistics);
         Dictionary<string, FileSeal> outputs = published.Values.ToDictionary(m => m.File, m => m.Seal);
         outputs[ActivationStore.StatisticsFile] = statistics;
         double rate = _computed / _clock.Elapsed.TotalSeconds;
-        JsonObject facts = new() { ["rows"] = _tokens.Rows, ["e"] = _e, ["shards"] = _shards.Count, ["computedTokens"] = _computed, ["tokensPerSecond"] = rate };
+        JsonObject facts = new() { ["rows"] = _tokens.Rows, ["e"] = _offsets[^1], ["shards"] = _shards.Count, ["computedTokens"] = _computed, ["tokensPerSecond"] = rate, ["varianceKept"] = VarianceKept(all) };
         string[] backends = [.. published.Values.Select(m => m.Backend).Where(b => b.Length > 0).Distinct().Order(StringComparer.Ordinal)];
         if (backends.Length > 1)
         {

@@ -60,13 +60,11 @@ sealed class Harvester : IDisposable
 
     public int BatchTokens { get; }
 
-    public int E => _widths.Sum();
-
     /// <summary>Tokens of the longest document, as any model reads it.</summary>
     public static int Longest(TokenStore tokens) => tokens.Documents.Max(d => Math.Max(d.Length, d.BaseLength ?? 0));
 
     /// <summary>Fills a shard's rows and moments; <paramref name="report"/> hears the rows done so far, halves of both models added up.</summary>
-    public void Fill(ShardPlan shard, HostBuffer rows_BE, RunningMoments moments, Action<int> report, CancellationToken stop)
+    public void Fill(ShardPlan shard, ShardRows rows_BE, RunningMoments moments, Action<int> report, CancellationToken stop)
     {
         moments.Clear();
         int models = _models.Length, rounds = _together ? 1 : models;
@@ -210,9 +208,14 @@ sealed class Harvester : IDisposable
     }
 
     /// <summary>Writes the stored rows of one model into its columns of the shard.</summary>
-    unsafe void Keep(HostBuffer rows_BE, int firstRow, RunningMoments moments, int kept, int firstDocument, int model)
+    void Keep(ShardRows rows_BE, int firstRow, RunningMoments moments, int kept, int firstDocument, int model)
     {
-        int e = E, width = _widths[model], column = _widths.Take(model).Sum();
+        int width = _widths[model], column = _widths.Take(model).Sum();
+        if (rows_BE.Storage == StorageKind.Int8)
+        {
+            Parallel.For(0, kept, i => rows_BE.Begin(firstRow + i, model, _host.AsSpan(_kept[i] * width, width)));
+        }
+
         int[] bad = new int[(width + ColumnBlock - 1) / ColumnBlock];
         Parallel.For(0, bad.Length, block =>
         {
@@ -235,15 +238,7 @@ sealed class Harvester : IDisposable
                 }
 
                 moments.Add(values, column + from, firstRow + i + 1);
-                long at = ((long)(firstRow + i) * e) + column + from;
-                if (rows_BE.Type == ElementType.BFloat16)
-                {
-                    BFloat16.Round(values, new Span<ushort>((ushort*)rows_BE.Pointer + at, count));
-                }
-                else
-                {
-                    values.CopyTo(new Span<float>(rows_BE.Floats + at, count));
-                }
+                rows_BE.Round(firstRow + i, model, column + from, values, moments.Lost.AsSpan(column + from, count));
             }
         });
         if (bad.Any(t => t >= 0))

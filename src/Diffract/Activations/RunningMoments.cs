@@ -1,7 +1,7 @@
 namespace Diffract.Activations;
 
 /// <summary>
-/// Count, mean and summed squares about the mean of each column, in double (spec 1.8: Welford by row, merged as Chan et al. do). Rows are added in their order, so the result
+/// Count, mean and summed squares about the mean of each column, in double (spec 1.8: Welford by row, merged as Chan et al. do), and what rounding took. Rows are added in their order, so the result
 /// does not depend on how they came together.
 /// </summary>
 sealed class RunningMoments(int columns)
@@ -12,12 +12,16 @@ sealed class RunningMoments(int columns)
 
     public double[] Squares { get; } = new double[columns];
 
+    /// <summary>Summed squares of what the store's rounding took from each value.</summary>
+    public double[] Lost { get; } = new double[columns];
+
     /// <summary>Moments read back from a file.</summary>
-    public static RunningMoments Of(long count, double[] mean, double[] squares)
+    public static RunningMoments Of(long count, double[] mean, double[] squares, double[] lost)
     {
         RunningMoments moments = new(mean.Length) { Count = count };
         mean.CopyTo(moments.Mean, 0);
         squares.CopyTo(moments.Squares, 0);
+        lost.CopyTo(moments.Lost, 0);
         return moments;
     }
 
@@ -26,6 +30,7 @@ sealed class RunningMoments(int columns)
         Count = 0;
         Array.Clear(Mean);
         Array.Clear(Squares);
+        Array.Clear(Lost);
     }
 
     /// <summary>Says that <paramref name="rows"/> rows have been added to every column.</summary>
@@ -47,6 +52,19 @@ sealed class RunningMoments(int columns)
         }
     }
 
+    /// <summary>The share of the variance of some columns that the stored values keep: 1 - Σ|x - stored|² / Σ|x - mean|².</summary>
+    public double Kept(int firstColumn, int count)
+    {
+        double lost = 0, squares = 0;
+        for (int i = firstColumn; i < firstColumn + count; i++)
+        {
+            lost += Lost[i];
+            squares += Squares[i];
+        }
+
+        return lost == 0 ? 1 : squares == 0 ? 0 : 1 - lost / squares;
+    }
+
     public void Merge(RunningMoments other)
     {
         if (other.Count == 0)
@@ -60,6 +78,7 @@ sealed class RunningMoments(int columns)
             double off = other.Mean[i] - Mean[i];
             Mean[i] += off * other.Count / total;
             Squares[i] += other.Squares[i] + (off * off * Count * other.Count / total);
+            Lost[i] += other.Lost[i];
         }
 
         Count += other.Count;

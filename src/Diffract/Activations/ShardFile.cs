@@ -6,59 +6,77 @@ using Diffract.Runs;
 namespace Diffract.Activations;
 
 /// <summary>
-/// A shard: safetensors with <c>x</c> [rows, E] as bf16 or f32, and the moments of its rows before they were rounded, <c>mean</c> and <c>squares</c> [E] in double; metadata <c>first_row</c>.
-/// Written whole or not at all.
+/// A shard: safetensors with <c>x</c> [rows, E] as bf16, f32 or 8-bit codes with their <c>scale</c> [rows, M], and of its rows the moments before they were rounded, <c>mean</c> and <c>squares</c> [E], and what
+/// rounding took, <c>lost</c> [E], all in double; metadata <c>first_row</c>. Written whole or not at all.
 /// </summary>
 sealed unsafe class ShardFile : IDisposable
 {
-    const int WriteBytes = 1 << 24;
+    internal const string Scale = "scale";
+    const string Lost = "lost";
     readonly SafetensorsFile _file;
-    readonly HostBuffer _view;
+    readonly int[] _offsets;
+    readonly byte* _x_BE;
+    readonly float* _scale_BM;
 
-    ShardFile(SafetensorsFile file)
+    ShardFile(SafetensorsFile file, int[] modelOffsets)
     {
-        _file = file;
+        (_file, _offsets) = (file, modelOffsets);
         TensorEntry x = file["x"];
+        int e = modelOffsets[^1];
         if (x.Shape.Length != 2 || !file.Metadata.TryGetValue("first_row", out string? first) || !long.TryParse(first, NumberStyles.None, CultureInfo.InvariantCulture, out long firstRow))
         {
             throw new DiffractException($"{file.FilePath} is not a shard of activations: wanted x [rows, E] and first_row");
         }
 
-        (FirstRow, Rows, E) = (firstRow, (int)x.Shape[0], (int)x.Shape[1]);
-        _view = file.View("x");
+        if (x.Shape[1] != e || x.Shape[0] > int.MaxValue)
+        {
+            throw new DiffractException($"{file.FilePath} holds rows of width {x.Shape[1]}, wanted {e}: foreign or damaged; run `diffract harvest --fresh`");
+        }
+
+        (FirstRow, Rows) = (firstRow, (int)x.Shape[0]);
+        Storage = x.Type switch
+        {
+            "BF16" => StorageKind.BFloat16,
+            "F32" => StorageKind.Float32,
+            "I8" => StorageKind.Int8,
+            _ => throw new DiffractException($"{file.FilePath}: tensor x is {x.Type}, wanted BF16, F32 or I8"),
+        };
+        _x_BE = file.Start(x);
+        if (Storage == StorageKind.Int8)
+        {
+            TensorEntry scale = file[Scale];
+            _scale_BM = scale.Type == "F32" && scale.Shape is [var rows, var models] && rows == Rows && models == modelOffsets.Length - 1
+                ? (float*)file.Start(scale)
+                : throw new DiffractException($"{file.FilePath}: tensor scale is {scale.Type} [{string.Join(", ", scale.Shape)}], wanted F32 [{Rows}, {modelOffsets.Length - 1}]");
+        }
     }
 
     public long FirstRow { get; }
 
     public int Rows { get; }
 
-    public int E { get; }
+    public StorageKind Storage { get; }
 
-    public ElementType Type => _view.Type;
-
-    public static FileSeal Save(string path, ShardPlan plan, HostBuffer rows_BE, int e, RunningMoments moments)
+    public static FileSeal Save(string path, ShardPlan plan, ShardRows rows_BE, RunningMoments moments)
     {
+        int e = moments.Mean.Length;
         SafetensorsWriter writer = new();
         writer.Metadata["first_row"] = plan.FirstRow.ToString(CultureInfo.InvariantCulture);
-        long bytes = (long)plan.Rows * e * rows_BE.Type.Size();
-        writer.AddBytes("x", rows_BE.Type == ElementType.BFloat16 ? "BF16" : "F32", [plan.Rows, e], bytes, stream =>
-        {
-            for (long at = 0; at < bytes; at += WriteBytes)
-            {
-                stream.Write(new ReadOnlySpan<byte>((byte*)rows_BE.Pointer + at, (int)Math.Min(WriteBytes, bytes - at)));
-            }
-        });
+        rows_BE.AddTo(writer, plan.Rows);
         writer.Add("mean", moments.Mean, e);
         writer.Add("squares", moments.Squares, e);
+        writer.Add(Lost, moments.Lost, e);
         return writer.Save(path);
     }
 
-    public static ShardFile Open(string path)
+    /// <param name="path">File.</param>
+    /// <param name="modelOffsets">[M + 1]: where each model's columns begin.</param>
+    public static ShardFile Open(string path, int[] modelOffsets)
     {
         SafetensorsFile file = SafetensorsFile.Open(path);
         try
         {
-            return new ShardFile(file);
+            return new ShardFile(file, modelOffsets);
         }
         catch
         {
@@ -68,7 +86,7 @@ sealed unsafe class ShardFile : IDisposable
     }
 
     /// <summary>The shard if it is there and is the planned one; else null.</summary>
-    public static ShardFile? TryOpen(string path, ShardPlan plan, int e, ElementType type)
+    public static ShardFile? TryOpen(string path, ShardPlan plan, int[] modelOffsets, StorageKind storage)
     {
         if (!File.Exists(path))
         {
@@ -78,8 +96,10 @@ sealed unsafe class ShardFile : IDisposable
         ShardFile? shard = null;
         try
         {
-            shard = Open(path);
-            if ((shard.FirstRow, shard.Rows, shard.E, shard.Type) == (plan.FirstRow, plan.Rows, e, type))
+            shard = Open(path, modelOffsets);
+
+            // One of an earlier version does not say what rounding took.
+            if ((shard.FirstRow, shard.Rows, shard.Storage) == (plan.FirstRow, plan.Rows, storage) && shard._file.Tensors.ContainsKey(Lost))
             {
                 return shard;
             }
@@ -93,25 +113,35 @@ sealed unsafe class ShardFile : IDisposable
         return null;
     }
 
-    public RunningMoments Moments() => RunningMoments.Of(Rows, _file.Doubles("mean", E), _file.Doubles("squares", E));
+    public RunningMoments Moments()
+    {
+        int e = _offsets[^1];
+        return RunningMoments.Of(Rows, _file.Doubles("mean", e), _file.Doubles("squares", e), _file.Doubles(Lost, e));
+    }
 
     /// <summary>Row <paramref name="row"/> of the shard as float32.</summary>
     public void Read(int row, Span<float> target)
     {
-        long at = (long)row * E;
-        if (_view.Type == ElementType.BFloat16)
+        int e = _offsets[^1], models = _offsets.Length - 1;
+        long at = (long)row * e;
+        switch (Storage)
         {
-            BFloat16.Widen(new ReadOnlySpan<ushort>((ushort*)_view.Pointer + at, E), target);
-        }
-        else
-        {
-            new ReadOnlySpan<float>((float*)_view.Pointer + at, E).CopyTo(target);
+            case StorageKind.BFloat16:
+                BFloat16.Widen(new ReadOnlySpan<ushort>((ushort*)_x_BE + at, e), target);
+                break;
+            case StorageKind.Float32:
+                new ReadOnlySpan<float>((float*)_x_BE + at, e).CopyTo(target);
+                break;
+            default:
+                for (int m = 0; m < models; m++)
+                {
+                    int from = _offsets[m], width = _offsets[m + 1] - from;
+                    ScaledInt8.Widen(new ReadOnlySpan<sbyte>((sbyte*)_x_BE + at + from, width), _scale_BM[((long)row * models) + m], target[from..]);
+                }
+
+                break;
         }
     }
 
-    public void Dispose()
-    {
-        _view.Dispose();
-        _file.Dispose();
-    }
+    public void Dispose() => _file.Dispose();
 }

@@ -37,7 +37,7 @@ public static class MainPath
 
         TokenizeStage.Run(context, tokenize with { MaxTokens = plan.MaxTokens });
         plan.AnnounceTokens(context, CheckTraining(context, settings));
-        HarvestStage.Run(context, new HarvestSettings { Layer = plan.Layer });
+        HarvestStage.Run(context, new HarvestSettings { Layer = plan.Layer, Storage = settings.Storage });
         List<string> names = [];
         foreach (string folder in settings.Crosscoders)
         {

@@ -1,3 +1,4 @@
+using Diffract.Activations;
 using Diffract.Crosscoders;
 using Diffract.Text;
 using Diffract.Tokens;
@@ -36,6 +37,9 @@ public sealed record PipelineSettings
 
     /// <summary>Hooked block, 0-based; null: half the blocks, rounded down.</summary>
     public int? Layer { get; init; }
+
+    /// <summary>How activations are stored.</summary>
+    public StorageKind Storage { get; init; } = StorageKind.BFloat16;
 
     /// <summary>Most tokens to harvest, of all splits.</summary>
     public long? MaxTokens { get; init; }

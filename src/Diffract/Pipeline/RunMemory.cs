@@ -1,6 +1,5 @@
 using System.Globalization;
 using Diffract.Activations;
-using Diffract.Compute.Buffers;
 using Diffract.Crosscoders;
 using Diffract.Evidence;
 using Diffract.Latents;
@@ -31,7 +30,7 @@ static class RunMemory
         int context = Math.Min(1024, configs.Min(c => c.ContextLimit));
         HarvestSettings harvest = new();
         int shard = (int)Math.Min(tokens ?? harvest.ShardTokens, harvest.ShardTokens);
-        HarvestNeeds needs = HarvestNeeds.Of(folders, layer, shard, tokens ?? 0, 0, harvest.BatchTokens, context, ElementType.BFloat16, memory);
+        HarvestNeeds needs = HarvestNeeds.Of(folders, layer, shard, tokens ?? 0, 0, harvest.BatchTokens, context, settings.Storage, memory);
         List<string> lines =
         [
             string.Join("; ", folders.Select((f, m) => $"{(m == 0 ? "base" : "chat")} model {Weights(f, configs[m])}")),

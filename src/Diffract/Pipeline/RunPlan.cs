@@ -144,6 +144,11 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
             asked["replace"] = replace.ToString();
         }
 
+        if (settings.Storage != StorageKind.BFloat16)
+        {
+            asked["storage"] = settings.Storage.Name();
+        }
+
         return asked;
     }
 

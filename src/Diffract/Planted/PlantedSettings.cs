@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using Diffract.Compute.Buffers;
+using Diffract.Activations;
 using Diffract.Runs;
 
 namespace Diffract.Planted;
@@ -59,7 +59,7 @@ public sealed record PlantedSettings
     public double Outlier { get; init; } = 2;
 
     /// <summary>How activations are stored: bf16 or f32.</summary>
-    public ElementType Storage { get; init; } = ElementType.BFloat16;
+    public StorageKind Storage { get; init; } = StorageKind.BFloat16;
 
     /// <summary>Checks all of it, before any work.</summary>
     /// <exception cref="DiffractException">A value out of its range, or sizes that cannot be held.</exception>
@@ -121,7 +121,7 @@ public sealed record PlantedSettings
         ["spread"] = Spread,
         ["noise"] = Noise,
         ["outlier"] = Outlier,
-        ["storage"] = Storage == ElementType.BFloat16 ? "bf16" : "f32",
+        ["storage"] = Storage.Name(),
     };
 
     void CheckShares()
@@ -156,7 +156,7 @@ public sealed record PlantedSettings
         }
 
         // Rows are counted by 32-bit numbers, and the true code of all tokens is held in memory: start, latent and value.
-        double pairs = Tokens * Latents * RateHigh, bytes = (Tokens * 8.0) + (Math.Min(pairs, Tokens * Latents * RateMedian * 4) * 8) + (2.0 * 65_536 * 2 * Width * Storage.Size());
+        double pairs = Tokens * Latents * RateHigh, bytes = (Tokens * 8.0) + (Math.Min(pairs, Tokens * Latents * RateMedian * 4) * 8) + (2.0 * 65_536 * Storage.RowBytes([Width, Width]));
         double there = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         if (Tokens > int.MaxValue / 2 || bytes > there)
         {

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Diffract.Activations;
-using Diffract.Compute.Buffers;
 using Diffract.Runs;
 using Diffract.Tokens;
 
@@ -86,7 +85,7 @@ public static class PlantedStage
         List<ShardPlan> shards = ShardPlan.Of(documents, ShardTokens);
         Dictionary<string, FileSeal> outputs = [];
         RunningMoments all = new(e), moments = new(e);
-        using HostBuffer rows_BE = new(settings.Storage, (long)shards.Max(s => s.Rows) * e);
+        using ShardRows rows_BE = new(settings.Storage, [settings.Width, settings.Width], shards.Max(s => s.Rows));
         float[] batch_BE = new float[BatchRows * e];
         foreach (ShardPlan shard in shards)
         {
@@ -97,9 +96,15 @@ public static class PlantedStage
                 int rows = Math.Min(BatchRows, shard.Rows - first);
                 long token = shard.FirstRow + first;
                 Parallel.For(0, rows, r => codes.Activations(token + r, batch_BE.AsSpan(r * e, e)));
-                Keep(batch_BE.AsSpan(0, rows * e), (long)first * e, rows_BE);
                 for (int r = 0; r < rows; r++)
                 {
+                    for (int m = 0; m < 2; m++)
+                    {
+                        Span<float> values = batch_BE.AsSpan((r * e) + (m * settings.Width), settings.Width);
+                        rows_BE.Begin(first + r, m, values);
+                        rows_BE.Round(first + r, m, m * settings.Width, values, moments.Lost.AsSpan(m * settings.Width, settings.Width));
+                    }
+
                     moments.Add(batch_BE.AsSpan(r * e, e), 0, first + r + 1);
                 }
 
@@ -108,28 +113,16 @@ public static class PlantedStage
             }
 
             all.Merge(moments);
-            outputs[shard.FileName] = ShardFile.Save(Path.Combine(folder, shard.FileName), shard, rows_BE, e, moments);
+            outputs[shard.FileName] = ShardFile.Save(Path.Combine(folder, shard.FileName), shard, rows_BE, moments);
         }
 
         outputs[ActivationStore.StatisticsFile] = StatisticsFile.Save(folder, all, [settings.Width, settings.Width]);
         context.Finish(folder, plan with { Outputs = outputs, Facts = new JsonObject { ["rows"] = codes.Tokens, ["e"] = e, ["shards"] = shards.Count }, Seconds = clock.Elapsed.TotalSeconds });
     }
 
-    static unsafe void Keep(ReadOnlySpan<float> batch, long at, HostBuffer rows_BE)
-    {
-        if (rows_BE.Type == ElementType.BFloat16)
-        {
-            BFloat16.Round(batch, new Span<ushort>((ushort*)rows_BE.Pointer + at, batch.Length));
-        }
-        else
-        {
-            batch.CopyTo(new Span<float>(rows_BE.Floats + at, batch.Length));
-        }
-    }
-
     static void RequireDisk(RunFolder run, PlantedSettings settings, long tokens)
     {
-        double bytes = tokens * ((2.0 * settings.Width * settings.Storage.Size()) + 40 + (16 * settings.Latents * settings.RateMedian)), free = new DriveInfo(run.Root).AvailableFreeSpace;
+        double bytes = tokens * (settings.Storage.RowBytes([settings.Width, settings.Width]) + 40 + (16 * settings.Latents * settings.RateMedian)), free = new DriveInfo(run.Root).AvailableFreeSpace;
         if (bytes > free)
         {
             throw new DiffractException(FormattableString.Invariant($"the planted run takes about {bytes / 1e6:F0} MB, {run.Root} has {free / 1e6:F0} MB free; free some space, or lower --tokens or --width"));

@@ -35,6 +35,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
             new("skipped", tokens.OwnTokens || tokens.SkipFirst == 0 ? "" : $"the first {Counted(tokens.SkipFirst, "position")} of each document: {Count(tokens.Rows)} of {Counted(tokens.Tokens, "token")} are stored"),
             new("tokens", !tokens.OwnTokens ? "" : $"each model reads its own; stored where both have read the same text, {Percent((double)tokens.Rows / tokens.Tokens)} of the chat model's{(tokens.SkipFirst == 0 ? "" : $", without the first {Counted(tokens.SkipFirst, "position")} of either")}"),
             new("replaced", tokens.Replace.IsEmpty ? "" : $"the base model reads other ids in place of some: {tokens.Replace}"),
+            new("stored as", Stored()),
             .. InputScales(),
             new("base model", Checkpoint("base", tokens.BaseModel)),
             new("chat model", Checkpoint("chat", tokens.ChatModel)),
@@ -47,6 +48,12 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
         facts.RemoveAll(f => f.Value.Length == 0);
         return facts;
     }
+
+    /// <summary>How the activations were rounded, and what is left of their variance.</summary>
+    string Stored()
+        => Stage($"activations/{layer}") is { Facts: var facts, Settings: var settings } && facts["varianceKept"] is JsonArray
+            ? $"{settings.Text("storage")}, which keeps {List([.. facts.Numbers("varianceKept").Select((k, m) => FormattableString.Invariant($"{100 * k:F5}% of the {(m == 0 ? "base" : "chat")} model's variance"))])}"
+            : "";
 
     /// <summary>Factors that were put before the encoder of a crosscoder that somebody else trained.</summary>
     IEnumerable<ReportFact> InputScales()

@@ -18,7 +18,7 @@ public sealed class HarvestStageTests : IDisposable
     public void Each_row_is_its_token_s_residual_in_both_models_whatever_the_batch()
     {
         RunFolder run = Tokenized();
-        Harvest(run, Settings(1) with { Storage = ElementType.Float32 });
+        Harvest(run, Settings(1) with { Storage = StorageKind.Float32 });
         using TokenStore tokens = TokenStore.Open(run);
         using ActivationStore store = ActivationStore.Open(run, 1);
         Assert.Equal((tokens.Tokens, 256, 1), (store.Rows, store.E, store.Layer));
@@ -45,7 +45,7 @@ public sealed class HarvestStageTests : IDisposable
         RunFolder run = Tokenized();
         Harvest(run, Settings(0));
         RunFolder other = Tokenized("other");
-        Harvest(other, Settings(0) with { Storage = ElementType.Float32 });
+        Harvest(other, Settings(0) with { Storage = StorageKind.Float32 });
         using ActivationStore rounded = ActivationStore.Open(run, 0), exact = ActivationStore.Open(other, 0);
         (Matrix a_BE, Matrix b_BE) = (All(rounded), All(exact));
         for (int r = 0; r < a_BE.Rows; r++)
@@ -229,7 +229,7 @@ public sealed class HarvestStageTests : IDisposable
         (bool Together, int Buffers) Of(long bytes) => Needs(bytes, rows: 400_000) is var n ? (n.Models.Together, n.Buffers) : default;
     }
 
-    static HarvestNeeds Needs(long memory, int rows = 400) => HarvestNeeds.Of([Base, Chat], 1, rows, 2000, 0, 4096, 512, ElementType.BFloat16, new MemoryBudget(memory));
+    static HarvestNeeds Needs(long memory, int rows = 400) => HarvestNeeds.Of([Base, Chat], 1, rows, 2000, 0, 4096, 512, StorageKind.BFloat16, new MemoryBudget(memory));
 
     static HarvestSettings Settings(int layer) => new() { Layer = layer, ShardTokens = 400 };
 

@@ -95,7 +95,7 @@ public sealed class ShuffledBatchesTests : IDisposable
         }
 
         using IBackend backend = HarvestRuns.Backend();
-        HarvestStage.Run(new StageContext(run, backend, new SilentProgress()), new HarvestSettings { Layer = layer, ShardTokens = shardTokens, Storage = ElementType.Float32 });
+        HarvestStage.Run(new StageContext(run, backend, new SilentProgress()), new HarvestSettings { Layer = layer, ShardTokens = shardTokens, Storage = StorageKind.Float32 });
         return ActivationStore.Open(run, layer);
     }
 

@@ -1,8 +1,7 @@
-using Diffract.Compute.Buffers;
+using Diffract.Activations;
 using Diffract.Compute.Kernels;
 using Diffract.Cpu;
 using Diffract.Crosscoders;
-using Diffract.Activations;
 using Diffract.Latents;
 using Diffract.Planted;
 using Diffract.Runs;
@@ -25,7 +24,7 @@ public sealed class PlantedRun : IDisposable
         RateLow = 0.01,
         RateMedian = 0.03,
         RateHigh = 0.1,
-        Storage = ElementType.Float32,
+        Storage = StorageKind.Float32,
         Seed = 3,
     };
 
