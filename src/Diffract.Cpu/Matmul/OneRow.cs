@@ -8,6 +8,10 @@ namespace Diffract.Cpu.Matmul;
 /// <summary>
 /// One row by sixteen rows of weights that never leave the registers: turned and widened there as in <see cref="WeightPanels"/>, eight by eight, and multiplied at once. Two chains of eight
 /// columns are enough, since memory is slower. Chains and their order are those of every <see cref="ITile"/>. Needs AVX2 and FMA.
+/// <para>
+/// The processor itself notices sixteen rows that are read from end to end and fetches them far better than any request from here; only where it has to begin anew, at the next sixteen rows,
+/// is it helped. The second eight rows lag one line behind the first: rows of weights are often a multiple of 4 KiB apart and then share the eight places of one set of the first-level cache.
+/// </para>
 /// </summary>
 static unsafe class OneRow
 {
@@ -16,10 +20,13 @@ static unsafe class OneRow
 
     const int Line = 64;
 
+    /// <summary>Lines of each of the next rows that are asked for ahead, during as many lines of these.</summary>
+    const int Lead = 4;
+
     public static bool IsSupported => Avx2.IsSupported && Fma.IsSupported;
 
-    /// <summary>c[j] (+)= Σ_k x[k]·w[j][k] for sixteen rows of w, <paramref name="stride"/> bytes apart; as many bytes from <paramref name="ahead"/> on are fetched meanwhile.</summary>
-    public static void Run(int depth, float* x, byte* w, nint stride, ElementType type, float* c, bool accumulate, byte* ahead)
+    /// <summary>c[j] (+)= Σ_k x[k]·w[j][k] for sixteen rows of w, <paramref name="stride"/> bytes apart; the sixteen rows from <paramref name="next"/> on, as far apart, are read afterwards.</summary>
+    public static void Run(int depth, float* x, byte* w, nint stride, ElementType type, float* c, bool accumulate, byte* next)
     {
         if (!accumulate)
         {
@@ -29,13 +36,17 @@ static unsafe class OneRow
 
         bool half = type == ElementType.BFloat16;
         int whole = half ? depth & ~31 : depth & ~15;
-        if (half)
+        if (whole > 0)
         {
-            BFloat16Lines(whole, x, w, stride, c, ahead);
-        }
-        else
-        {
-            SingleLines(whole, x, w, stride, c, ahead);
+            int lines = whole * (half ? 2 : 4) / Line;
+            if (half)
+            {
+                BFloat16Lines(lines, x, w, stride, c, next);
+            }
+            else
+            {
+                SingleLines(lines, x, w, stride, c, next);
+            }
         }
 
         for (int j = 0; j < Columns && whole < depth; j++)
@@ -52,23 +63,39 @@ static unsafe class OneRow
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    static void BFloat16Lines(int depth, float* x, byte* w, nint stride, float* c, byte* ahead)
+    static void BFloat16Lines(int lines, float* x, byte* w, nint stride, float* c, byte* next)
     {
         Vector256<float> s0 = Vector256.Load(c), s1 = Vector256.Load(c + 8);
         byte* second = w + 8 * stride;
-        for (int k = 0; k < depth; k += 32)
+        for (int part = 0; part < 4; part++)
         {
-            Fetch(ahead);
-            for (int part = 0; part < Line; part += 16)
+            s0 = EightBFloat16(x + 8 * part, w + 16 * part, stride, s0);
+        }
+
+        for (int line = 1; line < lines; line++)
+        {
+            x += 32;
+            w += Line;
+            if (line >= lines - Lead)
             {
-                s0 = EightBFloat16(x, w + part, stride, s0);
-                s1 = EightBFloat16(x, second + part, stride, s1);
+                Fetch(next, stride);
+                next += Line;
+            }
+
+            for (int part = 0; part < 4; part++)
+            {
+                s0 = EightBFloat16(x, w + 16 * part, stride, s0);
+                s1 = EightBFloat16(x - 32, second + 16 * part, stride, s1);
                 x += 8;
             }
 
-            w += Line;
+            x -= 32;
             second += Line;
-            ahead += Columns * Line;
+        }
+
+        for (int part = 0; part < 4; part++)
+        {
+            s1 = EightBFloat16(x + 8 * part, second + 16 * part, stride, s1);
         }
 
         s0.Store(c);
@@ -76,23 +103,39 @@ static unsafe class OneRow
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    static void SingleLines(int depth, float* x, byte* w, nint stride, float* c, byte* ahead)
+    static void SingleLines(int lines, float* x, byte* w, nint stride, float* c, byte* next)
     {
         Vector256<float> s0 = Vector256.Load(c), s1 = Vector256.Load(c + 8);
         byte* second = w + 8 * stride;
-        for (int k = 0; k < depth; k += 16)
+        for (int part = 0; part < 4; part++)
         {
-            Fetch(ahead);
-            for (int part = 0; part < Line; part += 16)
+            s0 = Four(x + 4 * part, w + 16 * part, stride, s0);
+        }
+
+        for (int line = 1; line < lines; line++)
+        {
+            x += 16;
+            w += Line;
+            if (line >= lines - Lead)
             {
-                s0 = Four(x, w + part, stride, s0);
-                s1 = Four(x, second + part, stride, s1);
+                Fetch(next, stride);
+                next += Line;
+            }
+
+            for (int part = 0; part < 4; part++)
+            {
+                s0 = Four(x, w + 16 * part, stride, s0);
+                s1 = Four(x - 16, second + 16 * part, stride, s1);
                 x += 4;
             }
 
-            w += Line;
+            x -= 16;
             second += Line;
-            ahead += Columns * Line;
+        }
+
+        for (int part = 0; part < 4; part++)
+        {
+            s1 = Four(x + 4 * part, second + 16 * part, stride, s1);
         }
 
         s0.Store(c);
@@ -124,13 +167,17 @@ static unsafe class OneRow
         return Vector256.FusedMultiplyAdd(Vector256.Create(x[3]), p3.AsSingle(), sum);
     }
 
-    /// <summary>Sixteen lines.</summary>
+    /// <summary>A line of each of sixteen rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static void Fetch(byte* ahead)
+    static void Fetch(byte* rows, nint stride)
     {
-        for (int line = 0; line < Columns; line++)
+        byte* ninth = rows + 8 * stride;
+        for (int i = 0; i < 8; i++)
         {
-            Sse.Prefetch1(ahead + line * Line);
+            Sse.Prefetch1(rows);
+            Sse.Prefetch1(ninth);
+            rows += stride;
+            ninth += stride;
         }
     }
 }

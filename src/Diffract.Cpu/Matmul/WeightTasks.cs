@@ -98,11 +98,10 @@ static unsafe class WeightTasks
             bool started = Start(job, block, 0, rows, n, columns);
             if (rows == 1 && columns % OneRow.Columns == 0 && OneRow.IsSupported)
             {
-                byte* next = block->Weights.At(n + columns, 0);
                 for (int j = 0; j < columns; j += OneRow.Columns)
                 {
+                    byte* next = block->Weights.At(n + j + OneRow.Columns, 0);
                     OneRow.Run(job->Depth, job->X, block->Weights.At(n + j, 0), block->Weights.Stride, block->Weights.Type, block->Sums + j, started, next);
-                    next += OneRow.Columns * block->Weights.Stride;
                 }
 
                 continue;
