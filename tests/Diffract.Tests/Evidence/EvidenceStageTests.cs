@@ -100,6 +100,14 @@ public sealed class EvidenceStageTests : IDisposable
         Assert.Empty(evidence.TemplateShares);
         Assert.NotEmpty(evidence.Examples);
         Assert.Equal(2, ((JsonArray)evidence.Manifest.Facts["leftOut"]!).Count);
+
+        // Nothing to share out: one task gathers the rest.
+        Directory.Delete(run.Run.Evidence(EvidenceRun.Name), recursive: true);
+        ListProgress progress = new();
+        EvidenceStage.Run(run.Context(progress), Settings with { Share = new TaskShare(1, 2) });
+        Assert.Contains(progress.Lines, l => l.Contains("nothing for task 1 of 2: there are no interventions, and task 0 gathers the rest", StringComparison.Ordinal));
+        EvidenceStage.Run(run.Context(), Settings with { Share = new TaskShare(0, 2) });
+        Assert.Equal(evidence.Manifest.Fingerprint(), EvidenceFolder.Open(run.Run, EvidenceRun.Name).Manifest.Fingerprint());
     }
 
     [Fact]

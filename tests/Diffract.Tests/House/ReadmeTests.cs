@@ -17,6 +17,16 @@ public sealed class ReadmeTests
         => Assert.Null(CommandTable.Fault(CommandTable.Create().Parse(CommandLineParser.SplitCommandLine(line["diffract ".Length..]).ToArray())));
 
     [Fact]
+    public void Every_command_of_the_cluster_s_files_parses()
+    {
+        string text = File.ReadAllText(Path.Combine(GoldenFiles.Root, "docs", "cluster.md")).Replace("\\\n", "", StringComparison.Ordinal);
+        string[] lines = [.. System.Text.RegularExpressions.Regex.Matches(text, @"^\s*(?:srun |args: \[.exec )?diffract ([^\n'|>]+)", System.Text.RegularExpressions.RegexOptions.Multiline)
+            .Select(m => System.Text.RegularExpressions.Regex.Replace(m.Groups[1].Value, @"""?\$\w+""?", "7"))];
+        Assert.True(lines.Count(l => l.Contains("--task 7", StringComparison.Ordinal)) >= 3);
+        Assert.All(lines, l => Assert.Null(CommandTable.Fault(CommandTable.Create().Parse(CommandLineParser.SplitCommandLine(l).ToArray()))));
+    }
+
+    [Fact]
     public void A_wrong_example_would_be_caught()
     {
         Assert.Contains("--no-such-option", CommandTable.Fault(CommandTable.Create().Parse(["run", "--base", "a", "--chat", "b", "--no-such-option"])), StringComparison.Ordinal);

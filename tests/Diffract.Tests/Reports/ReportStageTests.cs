@@ -130,8 +130,19 @@ public sealed class ReportStageTests
         Assert.Contains("deep is on layer 3", Assert.Throws<DiffractException>(() => RunReport.Build(small.Run, ["deep"], 0)).Message, StringComparison.Ordinal);
         Assert.Equal("l1", Assert.Single(RunReport.Build(small.Run, layer: 0).Crosscoders).Name);
 
-        // A stale stage is refused, and the message names the command.
+        // So is one that its tasks have not finished: a report without it would look whole.
         small.Table("l1");
+        using (UnitFolder units = new(small.Run.Evidence("l1"), new TaskShare(0, 2), ["units/a", "units/b"], small.Context()))
+        {
+            units.Publish(0, path => AtomicFile.WriteText(path, "chats"), _ => true, seconds: 1);
+        }
+
+        string unfinished = Assert.Throws<DiffractException>(() => RunReport.Build(small.Run, ["l1"])).Message;
+        Assert.Contains("evidence/l1 is unfinished", unfinished, StringComparison.Ordinal);
+        Assert.Contains("1 of 2 units is missing (1), which task 1 of 2 makes; run `diffract evidence", unfinished, StringComparison.Ordinal);
+        Directory.Delete(small.Run.Evidence("l1"), recursive: true);
+
+        // A stale stage is refused, and the message names the command.
         string manifest = Path.Combine(small.Run.Crosscoder("l1"), StageManifest.FileName);
         JsonObject changed = JsonNode.Parse(File.ReadAllText(manifest))!.AsObject();
         changed["settings"]!["seed"] = 8;
