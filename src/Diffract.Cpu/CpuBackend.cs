@@ -9,7 +9,7 @@ using Diffract.Cpu.Transformer;
 
 namespace Diffract.Cpu;
 
-/// <summary>The SIMD kernels of this machine; assembles the sets and nothing else. One thread at a time may call its kernels.</summary>
+/// <summary>The SIMD kernels of this machine; assembles the sets and nothing else. One thread at a time may call the kernels of a set; two threads may call two sets, which take turns with the workers.</summary>
 public sealed class CpuBackend : IBackend
 {
     /// <summary>Below it a page or two is not worth a call of all workers.</summary>

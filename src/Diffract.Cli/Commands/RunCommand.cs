@@ -24,6 +24,8 @@ static class RunCommand
         Option<string?> replace = new("--replace") { Description = "What the base model reads in place of ids that it lacks or handles badly, as ID=ID,ID=ID, or none; stored ids stay the originals. Default: 128006=1432,128007=827,128009=827 for a Llama 3.1 or 3.2 base without a chat template of its own, else none." };
         Option<int?> skipFirst = new("--skip-first") { Description = "So many positions at the beginning of each document are not stored, and no edit touches them. Default: 25 for Llama 3.x, 21 for Qwen2.5, else 0." };
         Option<string> storage = new("--storage") { Description = "How activations are stored: bf16, f32, or int8 (8 bits with a scale for each token and model; what that loses is measured and printed).", DefaultValueFactory = _ => "bf16" };
+        Option<bool> stream = new("--stream") { Description = "Train on activations while they are made, with the same bits, and store only a part of those that are not trained on. Default: all are stored first." };
+        Option<long> keep = new("--keep-tokens") { Description = "With --stream: tokens of each split but training that are stored, of documents and chats each.", DefaultValueFactory = _ => StreamedTraining.DefaultKeepTokens };
         Option<string> kind = new("--kind") { Description = "What to train: batchtopk, l1, jumprelu, or both (the first two).", DefaultValueFactory = _ => "batchtopk" };
         kind.AcceptOnlyFromAmong("batchtopk", "l1", "jumprelu", "both");
         Option<string> preset = new("--preset") { Description = "demo: sizes and schedules as shares of the run's own steps; paper: those of the paper, refused for a run too short.", DefaultValueFactory = _ => "demo" };
@@ -35,7 +37,7 @@ static class RunCommand
         Option<double?> memory = CommonOptions.Memory();
         Command command = new("run", "From two checkpoints and text to a report of what changed; stops with Ctrl-C, goes on when called again.")
         {
-            baseModel, chatModel, texts, chats, crosscoders, scale, layer, tokens, hours, skipFirst, replace, storage, kind, preset, seed, output, fresh, unset, memory,
+            baseModel, chatModel, texts, chats, crosscoders, scale, layer, tokens, hours, skipFirst, replace, storage, stream, keep, kind, preset, seed, output, fresh, unset, memory,
         };
         ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
@@ -55,6 +57,8 @@ static class RunCommand
                 SkipFirst = parse.GetValue(skipFirst),
                 Replace = ReplacementMap.Parse(parse.GetValue(replace)),
                 Storage = StorageKinds.Parse(parse.GetValue(storage)!),
+                Stream = parse.GetValue(stream),
+                KeepTokens = parse.GetValue(keep),
                 Kinds = parse.GetValue(kind) switch
                 {
                     "l1" => [CrosscoderKind.L1],

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Globalization;
+using Diffract.Activations;
 using Diffract.Crosscoders;
+using Diffract.Pipeline;
 using Diffract.Runs;
 using Diffract.Training;
 
@@ -22,6 +24,9 @@ static class TrainCommand
             Several at once: --k, --seed, --kind, --latents, --layer and --mu take lists (--kind batchtopk,l1 --seed 1,2 is four crosscoders), or --list FILE.json gives each its own options
               ({ListExample}). One pass over the activations feeds all with equal data, in the order of the first seed or of --order-seed; each has its own
               folder (batchtopk-s1, l1-s2, …), checkpoints and end, and trained alone with that --order-seed it gets the same bits.
+
+            Without a store: --stream makes the activations of training tokens while it trains on them, of all layers from one pass of the models, and takes the place of `harvest`, whose smaller store it keeps for the
+              stages that follow. A stopped call goes on to the same bits, which are those of `harvest` and `train`. The order is one for all: --order-seed, in a list the first seed.
 
             Loose files: diffract train --activations X.safetensors [--init W.safetensors] [--order stored|shuffled] --out DIR
               X: x [steps, B, M, D] (each entry is a batch) or [N, M, D] (consecutive batches of --batch tokens; a remainder is left out); models of different widths have a tensor
@@ -57,7 +62,22 @@ static class TrainCommand
                 throw DiffractException.Argument("wanted a run folder, or the loose form: --activations X.safetensors --out DIR (--init, --order and --epochs belong to it); see `diffract train --help`");
             }
 
-            TrainStage.Run(new StageContext(RunFolder.Open(folder), backend, progress, parse.GetValue(arguments.Fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(arguments.Memory)) }, arguments.All(command, parse));
+            StageContext context = new(RunFolder.Open(folder), backend, progress, parse.GetValue(arguments.Fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(arguments.Memory)) };
+            if (parse.GetValue(arguments.Stream))
+            {
+                StreamedTraining.Run(context, arguments.All(command, parse), new HarvestSettings { Storage = StorageKinds.Parse(parse.GetValue(arguments.Storage)!), KeepTokens = parse.GetValue(arguments.KeepTokens) });
+                return;
+            }
+
+            foreach (Option option in (Option[])[arguments.KeepTokens, arguments.Storage])
+            {
+                if (parse.GetResult(option) is { Implicit: false })
+                {
+                    throw DiffractException.Argument($"{option.Name} belongs to --stream; without it the activations are those of `diffract harvest`");
+                }
+            }
+
+            TrainStage.Run(context, arguments.All(command, parse));
         });
         return command;
     }
@@ -87,6 +107,16 @@ static class TrainCommand
         {
             Description = "Run folder: demo (shares of the run's own steps) or paper (the paper's Gemma runs; refused for too few tokens).",
             DefaultValueFactory = _ => "demo",
+        };
+
+        public Option<bool> Stream { get; } = new("--stream") { Description = "Run folder: make activations while training on them. Default: read those of `diffract harvest`." };
+
+        public Option<string> Storage { get; } = new("--storage") { Description = "With --stream: what activations are rounded to, bf16, f32 or int8.", DefaultValueFactory = _ => "bf16" };
+
+        public Option<long> KeepTokens { get; } = new("--keep-tokens")
+        {
+            Description = "With --stream: tokens of each split but training that are stored for later stages, of documents and chats each.",
+            DefaultValueFactory = _ => StreamedTraining.DefaultKeepTokens,
         };
 
         public Option<bool> Fresh { get; } = new("--fresh") { Description = "Throw away what an earlier call made. Default: go on with it." };
@@ -119,7 +149,7 @@ static class TrainCommand
         readonly Option<int?> _batch = new("--batch") { Description = "Tokens of a batch. [that of X, else 2048]" };
         readonly Option<string?> _codeNorm = new("--code-norm") { Description = "crosscoder (sum of the decoder norms), sae (length of all models' vectors together), mixed, none, or decoupled (BatchTopK selects for each model). [that of --init, else crosscoder]" };
         readonly Option<string?> _target = new("--target") { Description = "SAE in a run folder: base (of documents), chat, difference_bc (base - chat) or difference_cb (of chats)." };
-        readonly Option<bool> _normalise = new("--normalise") { Description = "Train on activations less their mean, scaled by model to --target-rms; statistics of the training tokens. [off; with --init as W says]" };
+        readonly Option<bool> _normalise = new("--normalise") { Description = "Train on activations less their mean, scaled by model to --target-rms; statistics of the first 262,144 training tokens (loose: of the file). [off; with --init as W says]" };
         readonly Option<double?> _targetRms = new("--target-rms") { Description = "Root mean square of normalised activations. [1]" };
         readonly Option<double?> _mixedAlphaSae = new("--mixed-alpha-sae") { Description = "Code norm mixed: weight of sae. [1]" };
         readonly Option<double?> _mixedAlphaCc = new("--mixed-alpha-cc") { Description = "Code norm mixed: weight of crosscoder. [0.1]" };
@@ -138,6 +168,7 @@ static class TrainCommand
         readonly Option<long?> _decayStart = new("--decay-start") { Description = "Step from which the learning rate falls to 0 at the end. [never]" };
         readonly Option<int?> _seed = TrainVariants.List(new Option<int?>("--seed") { Description = "Decides first weights and order. [42]" });
         readonly Option<int?> _orderSeed = new("--order-seed") { Description = "Run folder: decides the order of the batches. Default: --seed, in a list the first." };
+        readonly Option<int?> _window = new("--window") { Description = "Run folder: tokens of the split that are shuffled among each other, and that --stream makes at a time and holds in memory. [262144]" };
         readonly Option<bool?> _sameInit = new("--same-init") { Description = "Begin with the same weights for all models; false draws for each. [true; false for models of different widths]" };
         readonly Option<bool> _transposeInit = new("--init-with-transpose") { Description = "Begin with the decoder as the encoder's transpose; false draws it. [true]", DefaultValueFactory = _ => true };
         readonly Option<double?> _initNorm = new("--init-norm") { Description = "Length of the first vectors; 0 leaves the draws as they are. [1 for batchtopk, 0.5 for jumprelu, 0.005 for l1]" };
@@ -149,9 +180,9 @@ static class TrainCommand
         {
             command.Arguments.Add(Run);
             foreach (Option option in (Option[])[
-                Layer, Name, List, Preset, Fresh, _kind, _latents, _k, _mu, _targetL0, _searchSteps, _bandwidth, _bend, _baseOnly, _chatOnly, _lr, _warmup, _steps, _batch, _target, _normalise, _targetRms, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
+                Layer, Name, List, Preset, Stream, Storage, KeepTokens, Fresh, _kind, _latents, _k, _mu, _targetL0, _searchSteps, _bandwidth, _bend, _baseOnly, _chatOnly, _lr, _warmup, _steps, _batch, _target, _normalise, _targetRms, _codeNorm, _mixedAlphaSae, _mixedAlphaCc,
                 _encoderModels, _kInitial, _kAnnealingSteps, _resampleSteps, _encoderInitNorm, _loss, _clip, _kAux, _auxAlpha, _deadAfter, _thresholdFrom,
-                _thresholdBeta, _decayStart, _seed, _orderSeed, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Memory, Activations, Init, Order, Epochs, Output])
+                _thresholdBeta, _decayStart, _seed, _orderSeed, _window, _sameInit, _transposeInit, _initNorm, _checkpointEvery, _tensorBoard, _otherPath, Memory, Activations, Init, Order, Epochs, Output])
             {
                 command.Options.Add(option);
             }
@@ -201,6 +232,7 @@ static class TrainCommand
             DecayStart = parse.GetValue(_decayStart),
             Seed = parse.GetValue(_seed) ?? new TrainOptions().Seed,
             OrderSeed = parse.GetValue(_orderSeed),
+            Window = parse.GetValue(_window),
             SameInit = parse.GetValue(_sameInit),
             TransposeInit = parse.GetValue(_transposeInit),
             InitNorm = parse.GetValue(_initNorm),

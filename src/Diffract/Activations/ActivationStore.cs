@@ -3,16 +3,19 @@ using Diffract.Compute;
 using Diffract.Compute.Buffers;
 using Diffract.Formats;
 using Diffract.Runs;
+using Diffract.Tokens;
 
 namespace Diffract.Activations;
 
 /// <summary>
-/// The activations of a run at one layer, memory-mapped: row r holds the residual of the token store's row r (its token r, unless some are not kept) in every model, end to end [E]. Reading allocates
-/// nothing and may be done by several threads at once.
+/// The activations of a run at one layer, memory-mapped: row r holds the residual of the token store's row r (its token r, unless some are not kept) in every model, end to end [E]. A smaller store keeps
+/// the first documents of each split but training; its rows have the token store's numbers too, and those it lacks are refused. Reading allocates nothing and may be done by several threads at once.
 /// </summary>
 public sealed class ActivationStore : IDisposable
 {
     internal const string StatisticsFile = "statistics.safetensors";
+
+    internal const string KeepTokensSetting = "keepTokens";
 
     // Checksums of smaller stores are computed whenever they are opened (a second or two at most); of larger ones lengths and headers are checked.
     const long CheckedBytes = 4L << 30;
@@ -20,6 +23,7 @@ public sealed class ActivationStore : IDisposable
     readonly ShardFile[] _shards;
     readonly long[] _firstRows;
     readonly string _statistics;
+    readonly KeptRows? _kept;
 
     ActivationStore(string folder, int layer, StageManifest manifest)
     {
@@ -50,6 +54,13 @@ public sealed class ActivationStore : IDisposable
             throw;
         }
 
+        _kept = KeepTokens is null ? null : KeptRows.Open(folder);
+        if (_kept is { } kept && kept.Rows != Rows)
+        {
+            shards.ForEach(s => s.Dispose());
+            throw new DiffractException($"{folder} holds {Rows} rows, its {KeptRows.FileName} names {kept.Rows}: foreign or damaged; train with --stream --fresh");
+        }
+
         _shards = [.. shards];
         _firstRows = [.. shards.Select(s => s.FirstRow)];
     }
@@ -68,8 +79,14 @@ public sealed class ActivationStore : IDisposable
     /// <summary>Sum of the models' widths.</summary>
     public int E => ModelOffsets[^1];
 
-    /// <summary>Rows of the token store.</summary>
+    /// <summary>Rows that are stored: all of the token store, or those that a smaller store keeps.</summary>
     public long Rows { get; }
+
+    /// <summary>What activations are rounded to.</summary>
+    public StorageKind Storage => _shards.Length > 0 ? _shards[0].Storage : StorageKind.BFloat16;
+
+    /// <summary>Of a smaller store, the rows after which it keeps no further document, by split and source; null: everything is stored.</summary>
+    public long? KeepTokens => (long?)Manifest.Settings[KeepTokensSetting];
 
     /// <summary>The activations of a run; missing, stale, truncated or damaged ones are refused by file.</summary>
     public static ActivationStore Open(RunFolder run, int layer)
@@ -80,18 +97,37 @@ public sealed class ActivationStore : IDisposable
         return new ActivationStore(folder, layer, Provenance.Require(run, folder, makeIt, thorough: small));
     }
 
-    /// <summary>Mean and unbiased variance of each column [E] over all rows, in double, taken before rounding.</summary>
+    /// <summary>Whether the document's activations are stored.</summary>
+    public bool Holds(TokenDocument document) => _kept is null || _kept.Holds(document.FirstRow, document.Rows);
+
+    /// <exception cref="DiffractException">Other tokens than those that were harvested, or documents that a smaller store does not keep.</exception>
+    public void Require(TokenStore tokens, IReadOnlyList<TokenDocument> documents)
+    {
+        if (_kept is null && Rows != tokens.Rows)
+        {
+            throw new DiffractException($"the activations of layer {Layer} have {Rows} rows, the tokens have {tokens.Rows}; run `diffract harvest --fresh`");
+        }
+
+        if (_kept is not null && documents.FirstOrDefault(d => !Holds(d)) is { } lacking)
+        {
+            throw new DiffractException(
+                $"the activations of layer {Layer} are the smaller store that `train --stream` keeps, without document {lacking.Number} ({lacking.Split}); train with --stream, or run `diffract harvest --fresh` for all");
+        }
+    }
+
+    /// <summary>Mean and unbiased variance of each column [E] over all stored rows, in double, taken before rounding.</summary>
     public (double[] Mean_E, double[] Variance_E) Statistics()
     {
         using SafetensorsFile file = SafetensorsFile.Open(_statistics);
         return ([.. Widths.SelectMany((w, m) => file.Doubles($"model.{m}.mean", w))], [.. Widths.SelectMany((w, m) => file.Doubles($"model.{m}.variance", w))]);
     }
 
-    /// <summary>Rows firstRow .. firstRow + count - 1 as float32 into the first rows of <paramref name="acts_BE"/>, a host matrix.</summary>
+    /// <summary>Rows firstRow .. firstRow + count - 1 of the token store as float32 into the first rows of <paramref name="acts_BE"/>, a host matrix.</summary>
     public void Read(long firstRow, int count, Matrix acts_BE)
     {
         CheckTarget(count, acts_BE);
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
+        firstRow = _kept?.PlaceOf(firstRow, count) ?? firstRow;
         ArgumentOutOfRangeException.ThrowIfGreaterThan(firstRow + count, Rows);
         int shard = count > 0 ? Find(firstRow) : 0;
         for (int i = 0; i < count; i++)
@@ -111,9 +147,10 @@ public sealed class ActivationStore : IDisposable
         CheckTarget(rows.Length, acts_BE);
         for (int i = 0; i < rows.Length; i++)
         {
-            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((ulong)rows[i], (ulong)Rows);
-            int shard = Find(rows[i]);
-            _shards[shard].Read((int)(rows[i] - _firstRows[shard]), acts_BE.Row(i));
+            long row = _kept?.PlaceOf(rows[i], 1) ?? rows[i];
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((ulong)row, (ulong)Rows);
+            int shard = Find(row);
+            _shards[shard].Read((int)(row - _firstRows[shard]), acts_BE.Row(i));
         }
     }
 

@@ -39,6 +39,11 @@ public static class HarvestStage
             },
             Inputs = { ["tokens"] = tokens.Manifest.Fingerprint() },
         };
+        if (settings.KeepTokens is { } kept)
+        {
+            plan.Settings[ActivationStore.KeepTokensSetting] = kept;
+        }
+
         if (context.AlreadyDone(folder, plan, settings.Share))
         {
             context.Progress.Done("harvest", $"activations of layer {layer} are there already");

@@ -15,7 +15,9 @@ sealed class HarvestWork : IDisposable
     readonly TokenStore _tokens;
     readonly (string Name, string Folder)[] _models;
     readonly LlmConfig[] _configs;
+    readonly IReadOnlyList<TokenDocument> _documents;
     readonly List<ShardPlan> _shards;
+    readonly long _rows;
     readonly UnitFolder _units;
     readonly string _folder;
     readonly int _layer;
@@ -30,7 +32,9 @@ sealed class HarvestWork : IDisposable
         _widths = [.. _configs.Select(c => c.Width)];
         _offsets = ActivationStore.Offsets(_widths);
         _folder = context.Run.Activations(layer);
-        _shards = ShardPlan.Of(tokens.Documents, settings.ShardTokens);
+        _documents = settings.KeepTokens is { } most ? KeptRows.Choose(tokens.Documents, most) : tokens.Documents;
+        _shards = ShardPlan.Of(_documents, settings.ShardTokens);
+        _rows = _shards.Sum(s => (long)s.Rows);
         _units = new UnitFolder(_folder, settings.Share, [.. _shards.Select(s => s.FileName)], context);
     }
 
@@ -77,7 +81,7 @@ sealed class HarvestWork : IDisposable
         HarvestNeeds needs = HarvestNeeds.Of(
             [.. _models.Select(m => m.Folder)], _layer, missing.Max(s => s.Rows), rows, there * _settings.Storage.RowBytes(_widths), batch, longest, _settings.Storage, _context.Memory);
         needs.Check(_context.Run.Root, Free(_context.Run.Root));
-        using Harvester harvester = new(_context.Backend, _tokens, _models, _layer, _settings.BatchTokens, needs.Models.Together);
+        using Harvester harvester = new(_context.Backend, _tokens, _models, [_layer], _settings.BatchTokens, needs.Models.Together);
         Announce(mine, missing, needs, harvester);
         Compute(missing, there, rows, harvester, needs);
     }
@@ -106,13 +110,13 @@ sealed class HarvestWork : IDisposable
         string there = left < rows ? string.Create(CultureInfo.InvariantCulture, $" ({rows - left:N0} are there already)") : "";
         _context.Progress.Line(string.Create(
             CultureInfo.InvariantCulture,
-            $"harvest: output of block {_layer} of {_configs[0].Layers}, {_tokens.Rows:N0} tokens{(_settings.Share is null ? there : "")}{(_tokens.Rows < _tokens.Tokens ? $" of {_tokens.Tokens:N0} read" : "")}, widths {string.Join(" + ", _widths)}, {_settings.Storage.Name()}"));
+            $"harvest: output of block {_layer} of {_configs[0].Layers}, {_rows:N0} tokens{(_settings.Share is null ? there : "")}{(_rows < _tokens.Tokens ? $" of {_tokens.Tokens:N0} read" : "")}, widths {string.Join(" + ", _widths)}, {_settings.Storage.Name()}"));
         if (_settings.Share is { } share)
         {
             string units = mine.Length == 0
                 ? string.Create(CultureInfo.InvariantCulture, $"none of the {_shards.Count} units")
                 : string.Create(CultureInfo.InvariantCulture, $"{mine.Length} of {_shards.Count} units ({string.Join(", ", mine.Take(8).Select(s => s.Number))}{(mine.Length > 8 ? ", …" : "")}), {rows:N0} tokens{there}");
-            _context.Progress.Line(string.Create(CultureInfo.InvariantCulture, $"harvest: task {share.Task} of {share.Of} makes {units}; all take {HarvestNeeds.Size(_tokens.Rows * _settings.Storage.RowBytes(_widths))} on disk"));
+            _context.Progress.Line(string.Create(CultureInfo.InvariantCulture, $"harvest: task {share.Task} of {share.Of} makes {units}; all take {HarvestNeeds.Size(_rows * _settings.Storage.RowBytes(_widths))} on disk"));
         }
 
         if (needs is null || harvester is null)
@@ -121,7 +125,7 @@ sealed class HarvestWork : IDisposable
             return;
         }
 
-        double rate = harvester.Probe(missing[0].FirstDocument), seconds = left * ((double)_tokens.Tokens / _tokens.Rows) / rate;
+        double rate = harvester.Probe(_documents[missing[0].FirstDocument].Number), seconds = left * ((double)_tokens.Tokens / _tokens.Rows) / rate;
         string time = string.Create(CultureInfo.InvariantCulture, $"about {HarvestNeeds.Time(seconds)} at {rate:N0} tokens/s");
         _context.Progress.Line($"harvest: {HarvestNeeds.Size(needs.Bytes)} on disk ({HarvestNeeds.Size(Free(_folder))} free), {time}, {_context.Backend.Description}");
         _context.Progress.Line($"harvest: {needs.Models.Why} of memory{(needs.Buffers == 1 ? ", each shard written before the next is computed" : "")}");
@@ -152,7 +156,7 @@ sealed class HarvestWork : IDisposable
                 (ShardRows rows_BE, RunningMoments moment) = (buffers[turn], moments[turn]);
                 turn = (turn + 1) % buffers.Length;
                 double from = _clock.Elapsed.TotalSeconds;
-                harvester.Fill(shard, rows_BE, moment, part => _context.Progress.Report("harvest", done + part, rows, "tokens"), _context.Stop);
+                harvester.Fill([.. _documents.Skip(shard.FirstDocument).Take(shard.Documents)], [rows_BE], [moment], part => _context.Progress.Report("harvest", done + part, rows, "tokens"), _context.Stop);
                 (done, _computed) = (done + shard.Rows, _computed + shard.Rows);
                 double spent = _clock.Elapsed.TotalSeconds - from;
                 publishing.GetAwaiter().GetResult();
@@ -250,8 +254,15 @@ sealed class HarvestWork : IDisposable
         _units.PlaceOutput(ActivationStore.StatisticsFile, statistics);
         Dictionary<string, FileSeal> outputs = published.Values.ToDictionary(m => m.File, m => m.Seal);
         outputs[ActivationStore.StatisticsFile] = statistics;
+        if (_settings.KeepTokens is not null)
+        {
+            FileSeal kept = KeptRows.Save(_units.Making, _documents);
+            _units.PlaceOutput(KeptRows.FileName, kept);
+            outputs[KeptRows.FileName] = kept;
+        }
+
         double rate = _computed / _clock.Elapsed.TotalSeconds;
-        JsonObject facts = new() { ["rows"] = _tokens.Rows, ["e"] = _offsets[^1], ["shards"] = _shards.Count, ["computedTokens"] = _computed, ["tokensPerSecond"] = rate, ["varianceKept"] = VarianceKept(all) };
+        JsonObject facts = new() { ["rows"] = _rows, ["e"] = _offsets[^1], ["shards"] = _shards.Count, ["computedTokens"] = _computed, ["tokensPerSecond"] = rate, ["varianceKept"] = VarianceKept(all) };
         string[] backends = [.. published.Values.Select(m => m.Backend).Where(b => b.Length > 0).Distinct().Order(StringComparer.Ordinal)];
         if (backends.Length > 1)
         {
@@ -261,7 +272,7 @@ sealed class HarvestWork : IDisposable
         bool first = _context.Finish(_units, _folder, plan with { Outputs = outputs, Facts = facts, Seconds = Math.Max(_clock.Elapsed.TotalSeconds, published.Values.Sum(m => m.Seconds)) });
         string speed = _computed > 0 ? string.Create(CultureInfo.InvariantCulture, $", {rate:N0} tokens/s") : "";
         _context.Progress.Done("harvest", first
-            ? string.Create(CultureInfo.InvariantCulture, $"{_tokens.Rows:N0} tokens of {_models.Length} models at layer {_layer}{speed}")
+            ? string.Create(CultureInfo.InvariantCulture, $"{_rows:N0} tokens of {_models.Length} models at layer {_layer}{speed}")
             : $"activations of layer {_layer} were closed by another process");
     }
 }

@@ -7,7 +7,7 @@ using Diffract.Tokens;
 namespace Diffract.Activations;
 
 /// <summary>
-/// Runs the models over documents and keeps the residual after one block. Documents follow each other in a batch without padding, so there is nothing to gain from sorting them by length, and
+/// Runs the models over documents and keeps the residual after one block, or after several out of one pass. Documents follow each other in a batch without padding, so there is nothing to gain from sorting them by length, and
 /// a row's bits do not depend on its batch. Rounding, moments and the check for NaN run by blocks of columns on all cores. Where memory is short each model goes through a whole shard
 /// alone: reading its weights again for every shard costs seconds, a shard of a large model takes minutes.
 /// </summary>
@@ -19,28 +19,30 @@ sealed class Harvester : IDisposable
     readonly Llm?[] _models;
     readonly string[] _names, _folders;
     readonly int[] _widths;
-    readonly int _layer;
+    readonly int[] _layers;
     readonly bool _together;
     readonly TokenBatch[] _batches;
-    readonly Matrix[] _resid_TD;
+    readonly Matrix[] _slices;
+    readonly Matrix[][] _resid_TD;
     readonly float[] _host;
     readonly int[] _kept;
 
     /// <param name="backend">Where the models run.</param>
     /// <param name="tokens">What they run on.</param>
     /// <param name="models">Checkpoints.</param>
-    /// <param name="layer">0-based block.</param>
+    /// <param name="layers">0-based blocks, ascending.</param>
     /// <param name="batchTokens">Tokens of a batch, at least those of the longest document.</param>
     /// <param name="together">All models in memory at once, else one at a time, shard by shard.</param>
-    public Harvester(IBackend backend, TokenStore tokens, IReadOnlyList<(string Name, string Folder)> models, int layer, int batchTokens, bool together)
+    public Harvester(IBackend backend, TokenStore tokens, IReadOnlyList<(string Name, string Folder)> models, IReadOnlyList<int> layers, int batchTokens, bool together)
     {
-        (_backend, _tokens, _layer, _together) = (backend, tokens, layer, together);
+        (_backend, _tokens, _layers, _together) = (backend, tokens, [.. layers], together);
         BatchTokens = Math.Max(batchTokens, Longest(tokens));
         (_names, _folders) = ([.. models.Select(m => m.Name)], [.. models.Select(m => m.Folder)]);
         _widths = [.. _folders.Select(f => LlmConfig.Load(f).Width)];
         _models = new Llm[models.Count];
-        _resid_TD = new Matrix[models.Count];
+        _resid_TD = [.. models.Select(_ => new Matrix[_layers.Length])];
         _batches = [.. models.Select(_ => new TokenBatch(BatchTokens, BatchTokens))];
+        _slices = new Matrix[_layers.Length];
         _kept = new int[BatchTokens];
         _host = new float[BatchTokens * _widths.Max()];
         try
@@ -63,34 +65,50 @@ sealed class Harvester : IDisposable
     /// <summary>Tokens of the longest document, as any model reads it.</summary>
     public static int Longest(TokenStore tokens) => tokens.Documents.Max(d => Math.Max(d.Length, d.BaseLength ?? 0));
 
-    /// <summary>Fills a shard's rows and moments; <paramref name="report"/> hears the rows done so far, halves of both models added up.</summary>
-    public void Fill(ShardPlan shard, ShardRows rows_BE, RunningMoments moments, Action<int> report, CancellationToken stop)
+    /// <summary>Fills the rows of some documents, end to end; <paramref name="report"/> hears the rows done so far, halves of both models added up.</summary>
+    /// <param name="documents">Whole documents, in any choice.</param>
+    /// <param name="rows_BE">[rows, E] for each layer.</param>
+    /// <param name="moments">Of the rows before rounding, for each layer; null where nobody asks.</param>
+    /// <param name="report">Called after each batch.</param>
+    /// <param name="stop">Stops between two batches.</param>
+    public void Fill(IReadOnlyList<TokenDocument> documents, IReadOnlyList<ShardRows> rows_BE, IReadOnlyList<RunningMoments>? moments, Action<int> report, CancellationToken stop)
     {
-        moments.Clear();
-        int models = _models.Length, rounds = _together ? 1 : models;
+        foreach (RunningMoments m in moments ?? [])
+        {
+            m.Clear();
+        }
+
+        int models = _models.Length, rounds = _together ? 1 : models, rows = documents.Sum(d => d.Rows);
         for (int round = 0; round < rounds; round++)
         {
             (int first, int end) = _together ? (0, models) : (round, round + 1);
             int row = 0, kept = 0;
-            for (int d = shard.FirstDocument, last = shard.FirstDocument + shard.Documents; d < last;)
+            for (int d = 0; d < documents.Count;)
             {
                 stop.ThrowIfCancellationRequested();
                 int firstDocument = d;
-                d = Gather(firstDocument, last);
+                d = Gather(documents, firstDocument);
                 for (int m = first; m < end; m++)
                 {
-                    Matrix resid_TD = RunModel(m);
-                    _backend.Download(resid_TD, _host.AsSpan(0, resid_TD.Rows * _widths[m]));
-                    kept = Find(firstDocument, d, m);
-                    Keep(rows_BE, row, moments, kept, firstDocument, m);
+                    RunModel(m);
+                    kept = Find(documents, firstDocument, d, m);
+                    for (int l = 0; l < _layers.Length; l++)
+                    {
+                        Matrix resid_TD = Resid(m, l);
+                        _backend.Download(resid_TD, _host.AsSpan(0, resid_TD.Rows * _widths[m]));
+                        Keep(rows_BE[l], row, moments?[l], kept, m, bad => NotFinite(bad, documents, firstDocument, m, l));
+                    }
                 }
 
                 row += kept;
-                report((int)(((long)round * shard.Rows + row) / rounds));
+                report((int)(((long)round * rows + row) / rounds));
             }
         }
 
-        moments.Advance(shard.Rows);
+        foreach (RunningMoments m in moments ?? [])
+        {
+            m.Advance(rows);
+        }
     }
 
     /// <summary>
@@ -110,7 +128,7 @@ sealed class Harvester : IDisposable
             double spent = Timed(m);
             if (spent < Enough)
             {
-                Gather(firstDocument, _tokens.Documents.Count);
+                Gather(_tokens.Documents, firstDocument);
                 spent = Timed(m);
             }
 
@@ -147,7 +165,11 @@ sealed class Harvester : IDisposable
 
         Llm loaded = Llm.Load(_folders[model], _backend, BatchTokens, headNeeded: false);
         _models[model] = loaded;
-        _resid_TD[model] = _backend.Matrix(BatchTokens, _widths[model]);
+        for (int l = 0; l < _layers.Length; l++)
+        {
+            _resid_TD[model][l] = _backend.Matrix(BatchTokens, _widths[model]);
+        }
+
         return loaded;
     }
 
@@ -155,18 +177,27 @@ sealed class Harvester : IDisposable
     {
         _models[model]?.Dispose();
         _models[model] = null;
-        _resid_TD[model].Buffer?.Dispose();
-        _resid_TD[model] = default;
+        for (int l = 0; l < _layers.Length; l++)
+        {
+            _resid_TD[model][l].Buffer?.Dispose();
+            _resid_TD[model][l] = default;
+        }
     }
 
-    /// <summary>The residuals of the model's batch.</summary>
-    Matrix RunModel(int model)
+    /// <summary>Computes the residuals of the model's batch.</summary>
+    void RunModel(int model)
     {
         Llm llm = Model(model);
-        Matrix resid_TD = _resid_TD[model].SliceRows(0, _batches[model].Tokens);
-        llm.RunTo(_batches[model], _layer, resid_TD);
-        return resid_TD;
+        for (int l = 0; l < _layers.Length; l++)
+        {
+            _slices[l] = Resid(model, l);
+        }
+
+        llm.RunTo(_batches[model], _layers, _slices);
     }
+
+    /// <summary>The residuals of the model's batch after a layer.</summary>
+    Matrix Resid(int model, int layer) => _resid_TD[model][layer].SliceRows(0, _batches[model].Tokens);
 
     double Timed(int model)
     {
@@ -175,16 +206,16 @@ sealed class Harvester : IDisposable
         return clock.Elapsed.TotalSeconds;
     }
 
-    /// <summary>Puts documents first .. into the batch, as many as fit; returns the one after.</summary>
-    int Gather(int first, int end)
+    /// <summary>Puts documents from <paramref name="first"/> on into the batch, as many as fit; returns the one after.</summary>
+    int Gather(IReadOnlyList<TokenDocument> documents, int first)
     {
         Array.ForEach(_batches, b => b.Clear());
         int d = first;
-        for (; d < end && _batches.Index().All(b => b.Item.Fits(_tokens.Documents[d].LengthOf(b.Index))); d++)
+        for (; d < documents.Count && _batches.Index().All(b => b.Item.Fits(documents[d].LengthOf(b.Index))); d++)
         {
             for (int m = 0; m < _batches.Length; m++)
             {
-                _batches[m].Add(_tokens.Ids(_tokens.Documents[d], m));
+                _batches[m].Add(_tokens.Ids(documents[d], m));
             }
         }
 
@@ -192,13 +223,13 @@ sealed class Harvester : IDisposable
     }
 
     /// <summary>Finds the batch's rows that are stored of one model, in the order of the store; returns how many they are.</summary>
-    int Find(int firstDocument, int end, int model)
+    int Find(IReadOnlyList<TokenDocument> documents, int firstDocument, int end, int model)
     {
         int count = 0;
         for (int d = firstDocument; d < end; d++)
         {
             int start = _batches[model].Spans[d - firstDocument].QueryRow;
-            foreach (int position in _tokens.Positions(_tokens.Documents[d], model))
+            foreach (int position in _tokens.Positions(documents[d], model))
             {
                 _kept[count++] = start + position;
             }
@@ -208,7 +239,7 @@ sealed class Harvester : IDisposable
     }
 
     /// <summary>Writes the stored rows of one model into its columns of the shard.</summary>
-    void Keep(ShardRows rows_BE, int firstRow, RunningMoments moments, int kept, int firstDocument, int model)
+    void Keep(ShardRows rows_BE, int firstRow, RunningMoments? moments, int kept, int model, Func<int, DiffractException> notFinite)
     {
         int width = _widths[model], column = _widths.Take(model).Sum();
         if (rows_BE.Storage == StorageKind.Int8)
@@ -237,17 +268,17 @@ sealed class Harvester : IDisposable
                     return;
                 }
 
-                moments.Add(values, column + from, firstRow + i + 1);
-                rows_BE.Round(firstRow + i, model, column + from, values, moments.Lost.AsSpan(column + from, count));
+                moments?.Add(values, column + from, firstRow + i + 1);
+                rows_BE.Round(firstRow + i, model, column + from, values, moments is null ? [] : moments.Lost.AsSpan(column + from, count));
             }
         });
         if (bad.Any(t => t >= 0))
         {
-            throw NotFinite(bad.Where(t => t >= 0).Min(), firstDocument, model);
+            throw notFinite(bad.Where(t => t >= 0).Min());
         }
     }
 
-    DiffractException NotFinite(int row, int firstDocument, int model)
+    DiffractException NotFinite(int row, IReadOnlyList<TokenDocument> documents, int firstDocument, int model, int layer)
     {
         int i = 0;
         while (row >= _batches[model].Spans[i].QueryRow + _batches[model].Spans[i].Length)
@@ -255,13 +286,13 @@ sealed class Harvester : IDisposable
             i++;
         }
 
-        TokenDocument document = _tokens.Documents[firstDocument + i];
+        TokenDocument document = documents[firstDocument + i];
         return new DiffractException(
-            $"the {_names[model]} model's activations after block {_layer} are not finite at position {FirstNotFinite(document, model)} of document {document.Number} ({document.Id}); the checkpoint is damaged or overflows: try another layer, or fetch it again");
+            $"the {_names[model]} model's activations after block {_layers[layer]} are not finite at position {FirstNotFinite(document, model, layer)} of document {document.Number} ({document.Id}); the checkpoint is damaged or overflows: try another layer, or fetch it again");
     }
 
     // Kernels may multiply a key that is out of sight by 0, and 0 · NaN is NaN: so the rows do not tell where it began, but the shortest beginning of the document that has it does.
-    int FirstNotFinite(TokenDocument document, int model)
+    int FirstNotFinite(TokenDocument document, int model, int layer)
     {
         int good = 0, bad = document.LengthOf(model);
         while (bad - good > 1)
@@ -270,7 +301,8 @@ sealed class Harvester : IDisposable
             TokenBatch batch = _batches[model];
             batch.Clear();
             batch.Add(_tokens.Ids(document, model)[..length]);
-            _backend.Download(RunModel(model), _host.AsSpan(0, length * width));
+            RunModel(model);
+            _backend.Download(Resid(model, layer), _host.AsSpan(0, length * width));
             (good, bad) = Array.TrueForAll(_host[..(length * width)], float.IsFinite) ? (length, bad) : (good, length);
         }
 

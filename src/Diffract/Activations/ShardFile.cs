@@ -120,23 +120,26 @@ sealed unsafe class ShardFile : IDisposable
     }
 
     /// <summary>Row <paramref name="row"/> of the shard as float32.</summary>
-    public void Read(int row, Span<float> target)
+    public void Read(int row, Span<float> target) => Read(Storage, _x_BE, _scale_BM, _offsets, row, target);
+
+    /// <summary>Row <paramref name="row"/> of rows that are kept as <paramref name="storage"/> says, as float32: what a shard gives, and a window of a stream.</summary>
+    public static void Read(StorageKind storage, byte* x_BE, float* scale_BM, ReadOnlySpan<int> modelOffsets, long row, Span<float> target)
     {
-        int e = _offsets[^1], models = _offsets.Length - 1;
-        long at = (long)row * e;
-        switch (Storage)
+        int e = modelOffsets[^1], models = modelOffsets.Length - 1;
+        long at = row * e;
+        switch (storage)
         {
             case StorageKind.BFloat16:
-                BFloat16.Widen(new ReadOnlySpan<ushort>((ushort*)_x_BE + at, e), target);
+                BFloat16.Widen(new ReadOnlySpan<ushort>((ushort*)x_BE + at, e), target);
                 break;
             case StorageKind.Float32:
-                new ReadOnlySpan<float>((float*)_x_BE + at, e).CopyTo(target);
+                new ReadOnlySpan<float>((float*)x_BE + at, e).CopyTo(target);
                 break;
             default:
                 for (int m = 0; m < models; m++)
                 {
-                    int from = _offsets[m], width = _offsets[m + 1] - from;
-                    ScaledInt8.Widen(new ReadOnlySpan<sbyte>((sbyte*)_x_BE + at + from, width), _scale_BM[((long)row * models) + m], target[from..]);
+                    int from = modelOffsets[m], width = modelOffsets[m + 1] - from;
+                    ScaledInt8.Widen(new ReadOnlySpan<sbyte>((sbyte*)x_BE + at + from, width), scale_BM[(row * models) + m], target[from..]);
                 }
 
                 break;

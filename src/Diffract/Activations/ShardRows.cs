@@ -3,13 +3,13 @@ using Diffract.Formats;
 
 namespace Diffract.Activations;
 
-/// <summary>Rows of all models in memory, rounded as the store keeps them: what a shard is made in before it is written.</summary>
+/// <summary>Rows of all models in memory, rounded as the store keeps them: what a shard is made in before it is written, and a window of a stream before it is trained on.</summary>
 sealed unsafe class ShardRows : IDisposable
 {
     const int WriteBytes = 1 << 24;
     readonly HostBuffer _x_BE;
     readonly HostBuffer? _scale_BM;
-    readonly int[] _widths;
+    readonly int[] _widths, _offsets;
     readonly int _e;
 
     /// <param name="storage">How they are kept.</param>
@@ -18,6 +18,7 @@ sealed unsafe class ShardRows : IDisposable
     public ShardRows(StorageKind storage, int[] widths, int rows)
     {
         (Storage, _widths, _e, Rows) = (storage, widths, widths.Sum(), rows);
+        _offsets = ActivationStore.Offsets(widths);
         _x_BE = new HostBuffer(TypeOf(storage), (long)rows * _e);
         _scale_BM = storage == StorageKind.Int8 ? new HostBuffer(ElementType.Float32, (long)rows * widths.Length) : null;
     }
@@ -35,7 +36,7 @@ sealed unsafe class ShardRows : IDisposable
         }
     }
 
-    /// <summary>Keeps finite values of one model, from column <paramref name="column"/> of all models on, and adds to <paramref name="lost"/> the square of what rounding took from each.</summary>
+    /// <summary>Keeps finite values of one model, from column <paramref name="column"/> of all models on, and adds to <paramref name="lost"/>, unless it is empty, the square of what rounding took from each.</summary>
     public void Round(int row, int model, int column, ReadOnlySpan<float> values, Span<double> lost)
     {
         long at = ((long)row * _e) + column;
@@ -47,7 +48,7 @@ sealed unsafe class ShardRows : IDisposable
             case StorageKind.BFloat16:
                 Span<ushort> bits = new((ushort*)_x_BE.Pointer + at, values.Length);
                 BFloat16.Round(values, bits);
-                for (int i = 0; i < values.Length; i++)
+                for (int i = 0; i < lost.Length; i++)
                 {
                     double off = (double)values[i] - BFloat16.ToSingle(bits[i]);
                     lost[i] += off * off;
@@ -58,7 +59,7 @@ sealed unsafe class ShardRows : IDisposable
                 float scale = _scale_BM!.Floats[((long)row * _widths.Length) + model];
                 Span<sbyte> codes = new((sbyte*)_x_BE.Pointer + at, values.Length);
                 ScaledInt8.Round(values, scale, codes);
-                for (int i = 0; i < values.Length; i++)
+                for (int i = 0; i < lost.Length; i++)
                 {
                     double off = (double)values[i] - codes[i] * scale;
                     lost[i] += off * off;
@@ -67,6 +68,9 @@ sealed unsafe class ShardRows : IDisposable
                 break;
         }
     }
+
+    /// <summary>A row as a store gives it back, as float32.</summary>
+    public void Read(long row, Span<float> target) => ShardFile.Read(Storage, (byte*)_x_BE.Pointer, _scale_BM is null ? null : _scale_BM.Floats, _offsets, row, target);
 
     /// <summary>Puts the first <paramref name="rows"/> rows into a file.</summary>
     public void AddTo(SafetensorsWriter writer, int rows)

@@ -97,10 +97,10 @@ public sealed class ScanInputs : IDisposable
         };
     }
 
-    /// <summary>The documents of a split, in the order of the store; refuses an empty split.</summary>
+    /// <summary>The documents of a split whose activations are stored, in the order of the store; refuses where there are none.</summary>
     public IReadOnlyList<TokenDocument> Documents(Split split)
     {
-        TokenDocument[] documents = [.. Tokens.Documents.Where(d => d.Split == split)];
+        TokenDocument[] documents = [.. Tokens.Documents.Where(d => d.Split == split && Activations.Holds(d))];
         return documents.Length > 0
             ? documents
             : throw new DiffractException($"no document is in the split {split}, out of {Tokens.Documents.Count}; wanted one at least: tokenise more text");

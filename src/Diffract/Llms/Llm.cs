@@ -47,16 +47,36 @@ public sealed class Llm : IDisposable
     }
 
     /// <summary>The residual stream after block <paramref name="layer"/> (0-based), [batch tokens, D]; later blocks are not computed.</summary>
-    public void RunTo(TokenBatch batch, int layer, Matrix resid_TD)
+    public void RunTo(TokenBatch batch, int layer, Matrix resid_TD) => RunTo(batch, [layer], [resid_TD]);
+
+    /// <summary>
+    /// The residual streams after several blocks (0-based, ascending) out of one pass, each [batch tokens, D], with the bits of a pass for each; blocks after the last are not computed.
+    /// </summary>
+    public void RunTo(TokenBatch batch, ReadOnlySpan<int> layers, ReadOnlySpan<Matrix> resid_TD)
     {
-        CheckLayer(layer);
-        Embed(batch, resid_TD);
+        for (int l = 0; l < layers.Length; l++)
+        {
+            CheckLayer(layers[l]);
+            if (l > 0 && layers[l] <= layers[l - 1])
+            {
+                throw new ArgumentException($"layer {layers[l]} comes after layer {layers[l - 1]}; wanted ascending ones", nameof(layers));
+            }
+        }
+
+        // The stream runs in the last matrix; what the others want of it is copied on the way.
+        Matrix stream_TD = resid_TD[^1];
+        Embed(batch, stream_TD);
         for (int first = 0; first < batch.Sequences;)
         {
-            int count = ChunkFrom(batch, first);
-            for (int i = 0; i <= layer; i++)
+            int count = ChunkFrom(batch, first), next = 0;
+            (int row, int tokens) = Rows(batch, first, count);
+            for (int i = 0; i <= layers[^1]; i++)
             {
-                Block(i, batch, first, count, resid_TD);
+                Block(i, batch, first, count, stream_TD);
+                if (i == layers[next] && ++next < layers.Length)
+                {
+                    _kernels.Copy(stream_TD.SliceRows(row, tokens), resid_TD[next - 1].SliceRows(row, tokens));
+                }
             }
 
             first += count;

@@ -37,7 +37,12 @@ public static class MainPath
 
         TokenizeStage.Run(context, tokenize with { MaxTokens = plan.MaxTokens });
         plan.AnnounceTokens(context, CheckTraining(context, settings));
-        HarvestStage.Run(context, new HarvestSettings { Layer = plan.Layer, Storage = settings.Storage });
+        HarvestSettings harvest = new() { Layer = plan.Layer, Storage = settings.Storage };
+        if (!settings.Stream)
+        {
+            HarvestStage.Run(context, harvest);
+        }
+
         List<string> names = [];
         foreach (string folder in settings.Crosscoders)
         {
@@ -45,11 +50,22 @@ public static class MainPath
             names.Add(ImportStage.NameOf(folder));
         }
 
-        foreach (CrosscoderKind kind in settings.Crosscoders.Count == 0 ? settings.Kinds : [])
+        TrainSettings[] trainings = settings.Crosscoders.Count > 0
+            ? []
+            : [.. settings.Kinds.Select(kind => new TrainSettings { Layer = plan.Layer, Name = kind.Name(), Preset = settings.Preset, Options = Options(kind, settings) })];
+        if (settings.Stream)
         {
-            string name = kind.Name();
-            TrainStage.Run(context, new TrainSettings { Layer = plan.Layer, Name = name, Preset = settings.Preset, Options = Options(kind, settings) });
-            names.Add(name);
+            StreamedTraining.Run(context, trainings, harvest with { KeepTokens = settings.KeepTokens });
+        }
+
+        foreach (TrainSettings training in trainings)
+        {
+            if (!settings.Stream)
+            {
+                TrainStage.Run(context, training);
+            }
+
+            names.Add(training.Name!);
         }
 
         foreach (string name in names)
@@ -114,6 +130,11 @@ public static class MainPath
         if (settings.Crosscoders.Count == 0 && settings.InputScale.Text is { } said)
         {
             throw DiffractException.Argument($"--input-scale {said} belongs to --crosscoder; what is trained here reads activations as they are");
+        }
+
+        if (settings.Crosscoders.Count > 0 && settings.Stream)
+        {
+            throw DiffractException.Argument("--stream belongs to training; with --crosscoder nothing is trained, and all tokens are harvested to examine it on");
         }
 
         foreach (string folder in settings.Crosscoders)

@@ -47,6 +47,12 @@ public sealed record PipelineSettings
     /// <summary>Most hours to harvest; turned into tokens by a measured probe before the start.</summary>
     public double? Hours { get; init; }
 
+    /// <summary>Make the activations of training tokens while training on them, and store only a part of the others.</summary>
+    public bool Stream { get; init; }
+
+    /// <summary>Of a streamed run, the rows of each split but training that are stored, of documents and chats each.</summary>
+    public long KeepTokens { get; init; } = StreamedTraining.DefaultKeepTokens;
+
     /// <summary>Which kinds to train.</summary>
     public IReadOnlyList<CrosscoderKind> Kinds { get; init; } = [CrosscoderKind.BatchTopK];
 

@@ -34,10 +34,17 @@ static class RunMemory
         List<string> lines =
         [
             string.Join("; ", folders.Select((f, m) => $"{(m == 0 ? "base" : "chat")} model {Weights(f, configs[m])}")),
-            $"harvest: {needs.Models.Why}{(tokens is null ? "" : $"; up to {HarvestNeeds.Size(needs.Bytes)} on disk")}",
+            $"harvest: {needs.Models.Why}{(tokens is null ? "" : $"; up to {HarvestNeeds.Size(needs.Bytes)} on disk")}{(settings.Stream ? ", of which training tokens are not stored" : "")}",
         ];
-        (int latents, string training) = Dictionary(settings, widths, loaded, memory);
+        (int latents, string training, long bytes) = Dictionary(settings, widths, loaded, memory);
         lines.Add(training);
+        if (settings.Stream)
+        {
+            long rows = Math.Min(tokens ?? long.MaxValue, ShuffledOrder.DefaultWindow + (2L * context));
+            StreamNeeds stream = StreamNeeds.Of(folders, [layer], rows, windows: 2, Math.Max(harvest.BatchTokens, context), context, settings.Storage, bytes, memory);
+            lines.Add($"stream: {stream.Models.Why} with the training, {stream.Windows} windows of {MemoryBudget.Size(stream.WindowBytes)} in memory");
+        }
+
         ScanMemory.Require("of the run", latents, widths.Sum(), memory);
         lines.Add($"latents, scale: {MemoryBudget.Size(ScanMemory.Bytes(latents, widths.Sum()))}");
         if (settings.Chats.Count > 0)
@@ -49,12 +56,12 @@ static class RunMemory
         return lines;
     }
 
-    /// <summary>The latents of the largest dictionary, and what it takes to train or to hold.</summary>
-    static (int Latents, string Line) Dictionary(PipelineSettings settings, int[] widths, int loaded, MemoryBudget memory)
+    /// <summary>The latents of the largest dictionary, what it takes to train or to hold, in words, and bytes of the training.</summary>
+    static (int Latents, string Line, long Bytes) Dictionary(PipelineSettings settings, int[] widths, int loaded, MemoryBudget memory)
     {
         if (settings.Crosscoders.Count > 0)
         {
-            return (loaded, string.Create(CultureInfo.InvariantCulture, $"crosscoder: {MemoryBudget.Size(CrosscoderMemory.Bytes(loaded, widths.Sum(), 1))}, {loaded:N0} latents"));
+            return (loaded, string.Create(CultureInfo.InvariantCulture, $"crosscoder: {MemoryBudget.Size(CrosscoderMemory.Bytes(loaded, widths.Sum(), 1))}, {loaded:N0} latents"), 0);
         }
 
         TrainingConfig[] configs = [.. settings.Kinds.Select(kind => Preset.Of(settings.Preset).Configure(kind, widths, Plenty, MainPath.Options(kind, settings)))];
@@ -63,8 +70,10 @@ static class RunMemory
             TrainingPlan.RequireMemory(memory, config);
         }
 
+        // A streamed run trains all its kinds in one pass.
         int latents = configs.Max(c => c.Crosscoder.Latents);
-        return (latents, string.Create(CultureInfo.InvariantCulture, $"train: {MemoryBudget.Size(configs.Max(TrainingMemory.Bytes))}, {latents:N0} latents"));
+        long bytes = settings.Stream ? TrainingPlan.Bytes(configs) : configs.Max(TrainingMemory.Bytes);
+        return (latents, string.Create(CultureInfo.InvariantCulture, $"train: {MemoryBudget.Size(bytes)}, {latents:N0} latents"), bytes);
     }
 
     static string Weights(string folder, LlmConfig config)

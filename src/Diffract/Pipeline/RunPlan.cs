@@ -139,6 +139,12 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
             asked["skipFirst"] = skip;
         }
 
+        if (settings.Stream)
+        {
+            asked["stream"] = true;
+            asked["keepTokens"] = settings.KeepTokens;
+        }
+
         if (settings.Replace is { } replace)
         {
             asked["replace"] = replace.ToString();

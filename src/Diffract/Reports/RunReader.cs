@@ -82,7 +82,7 @@ sealed class RunReader : IDisposable
     RunReport Read(IReadOnlyList<string> names)
     {
         bool chats = _tokens.Documents.Any(d => d.Source == TextSource.Chat && d.Split == Split.HeldOut);
-        long scalingTokens = _tokens.Documents.Where(d => d.Split == Split.Scaling).Sum(d => (long)d.Rows);
+        long scalingTokens = _tokens.Documents.Where(d => d.Split == Split.Scaling && _activations.Holds(d)).Sum(d => (long)d.Rows);
         List<ReportCrosscoder> crosscoders = [.. names.Select(n => new CrosscoderReader(_run, n, chats, _tokens.OwnTokens, scalingTokens, _stages).Read())];
         ReportComparison comparison = Comparison(crosscoders);
         string baseName = ModelName(_tokens.BaseModel), chatName = ModelName(_tokens.ChatModel);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Diffract.Activations;
 using Diffract.Formats.Hub;
 using Diffract.Runs;
 using Diffract.Tokens;
@@ -36,6 +37,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
             new("tokens", !tokens.OwnTokens ? "" : $"each model reads its own; stored where both have read the same text, {Percent((double)tokens.Rows / tokens.Tokens)} of the chat model's{(tokens.SkipFirst == 0 ? "" : $", without the first {Counted(tokens.SkipFirst, "position")} of either")}"),
             new("replaced", tokens.Replace.IsEmpty ? "" : $"the base model reads other ids in place of some: {tokens.Replace}"),
             new("stored as", Stored()),
+            .. Streamed(),
             .. InputScales(),
             new("base model", Checkpoint("base", tokens.BaseModel)),
             new("chat model", Checkpoint("chat", tokens.ChatModel)),
@@ -54,6 +56,15 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
         => Stage($"activations/{layer}") is { Facts: var facts, Settings: var settings } && facts["varianceKept"] is JsonArray
             ? $"{settings.Text("storage")}, which keeps {List([.. facts.Numbers("varianceKept").Select((k, m) => FormattableString.Invariant($"{100 * k:F5}% of the {(m == 0 ? "base" : "chat")} model's variance"))])}"
             : "";
+
+    /// <summary>Crosscoders whose training activations are not there to be looked at again.</summary>
+    IEnumerable<ReportFact> Streamed()
+        => from name in names
+           let facts = Stage("crosscoders/" + name)?.Facts
+           where facts.Text("streamed") == "true"
+           select new ReportFact(
+               "streamed",
+               $"{name}: trained on activations that were made on the way and are not stored, {Count(facts.Integer("distinctTokensSeen") ?? 0)} distinct tokens; of the other splits the first {Counted(KeepTokens ?? 0, "token")} of documents and of chats are stored, and later stages read no more");
 
     /// <summary>Factors that were put before the encoder of a crosscoder that somebody else trained.</summary>
     IEnumerable<ReportFact> InputScales()
@@ -76,14 +87,19 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
         List<string> commands =
         [
             $"diffract tokenize {folder} --base {Quote(tokens.BaseModel)} --chat {Quote(tokens.ChatModel)}{Sources("text")}{Sources("chats")}{Given("--tokens", t.Text("maxTokens"))} --context {tokens.Context} --replace {tokens.Replace}{Given("--skip-first", tokens.Manifest.Settings.Text("skipFirst") ?? "0")} --seed {tokens.Seed}",
-            $"diffract harvest {folder} --layer {layer}{Given("--storage", Stage($"activations/{layer}")?.Settings.Text("storage"))}",
         ];
+        string storage = Given("--storage", Stage($"activations/{layer}")?.Settings.Text("storage")), stream = KeepTokens is { } kept ? $" --stream --keep-tokens {kept}{storage}" : "";
+        if (KeepTokens is null)
+        {
+            commands.Add($"diffract harvest {folder} --layer {layer}{storage}");
+        }
+
         foreach (string name in names)
         {
             StageManifest made = Stage("crosscoders/" + name)!;
             if (made.Settings.Integer("steps") is not null)
             {
-                commands.Add($"diffract train {folder} --layer {layer} --name {name}{string.Concat(TrainOptions.Select(o => Given(o.Option, made.Settings.Text(o.Key))))}{(made.Settings.Text("targetRms") is { } rms ? $" --normalise --target-rms {rms}" : "")}");
+                commands.Add($"diffract train {folder} --layer {layer} --name {name}{string.Concat(TrainOptions.Select(o => Given(o.Option, made.Settings.Text(o.Key))))}{(made.Settings.Text("targetRms") is { } rms ? $" --normalise --target-rms {rms}" : "")}{stream}");
             }
 
             commands.AddRange(((string[])["latents", "scaling", "evidence"]).Where(s => Stage($"{s}/{name}") is not null).Select(s => $"diffract {(s == "scaling" ? "scale" : s)} {folder} --name {name}"));
@@ -96,8 +112,11 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
     [
         ("--preset", "preset"), ("--kind", "kind"), ("--latents", "latents"), ("--k", "k"), ("--mu", "mu"), ("--steps", "steps"), ("--batch", "batch"), ("--lr", "learningRate"), ("--warmup", "warmup"), ("--decay-start", "decayStart"),
         ("--loss", "loss"), ("--clip", "clip"), ("--k-aux", "kAux"), ("--aux-alpha", "auxAlpha"), ("--dead-after", "deadAfter"), ("--threshold-from", "thresholdFrom"), ("--threshold-beta", "thresholdBeta"),
-        ("--code-norm", "codeNorm"), ("--seed", "seed"),
+        ("--code-norm", "codeNorm"), ("--seed", "seed"), ("--order-seed", "orderSeed"), ("--window", "shuffleWindow"),
     ];
+
+    /// <summary>Of a streamed run, the size of the smaller store.</summary>
+    long? KeepTokens => Stage($"activations/{layer}")?.Settings.Integer(ActivationStore.KeepTokensSetting);
 
     StageManifest? Stage(string folder) => stages.FirstOrDefault(s => s.Folder == folder).Manifest;
 

@@ -138,7 +138,7 @@ public static class LooseTraining
             CrosscoderConfig config = options.Dictionary(kind, Expansion * source.Widths.Max(), source.Widths, DefaultK);
             TrainingPlan.RequireMemory(settings.Memory, new TrainingConfig { Crosscoder = config, Steps = 1, Batch = source.Batch });
             Matrix acts_BE = Matrix.Host(source.Batch, config.E);
-            ActivationNorm? norm = options.Normalise ? NormEstimate.Of(source, acts_BE, options.TargetRms ?? 1, stop) : null;
+            ActivationNorm? norm = options.Normalise ? NormEstimate.Of(source, source.DistinctTokens, acts_BE, options.TargetRms ?? 1, stop) : null;
             acts_BE.Buffer.Dispose();
             Crosscoder drawn = new(config, backend, norm);
             options.Init(Preset.Paper.InitNorm(kind), source.Widths).Apply(drawn);

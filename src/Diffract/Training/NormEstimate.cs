@@ -5,17 +5,21 @@ using Diffract.Runs;
 
 namespace Diffract.Training;
 
-/// <summary>The published normalisation of activations, estimated from everything that a training sees: mean and unbiased standard deviation of each column over one pass.</summary>
-static class NormEstimate
+/// <summary>The published normalisation of activations, estimated from the first tokens of the training order: mean and unbiased standard deviation of each column.</summary>
+public static class NormEstimate
 {
-    /// <param name="source">Training batches; the remainder of a pass that fills no batch is left out.</param>
+    /// <summary>Tokens that a training in a run folder estimates from, or all where there are fewer: one window of the order, which a stream holds anyway.</summary>
+    public const long Tokens = ShuffledOrder.DefaultWindow;
+
+    /// <param name="source">Training batches.</param>
+    /// <param name="tokens">Most tokens to look at, at most one pass; the remainder that fills no batch is left out.</param>
     /// <param name="acts_BE">A batch to read into.</param>
     /// <param name="targetRms">ρ.</param>
     /// <param name="stop">Set by Ctrl-C.</param>
-    public static ActivationNorm Of(IBatchSource source, Matrix acts_BE, double targetRms, CancellationToken stop)
+    public static ActivationNorm Of(IBatchSource source, long tokens, Matrix acts_BE, double targetRms, CancellationToken stop)
     {
         RunningMoments moments = new(acts_BE.Columns);
-        long batches = Math.Max(1, source.DistinctTokens / acts_BE.Rows);
+        long batches = Math.Max(1, Math.Min(tokens, source.DistinctTokens) / acts_BE.Rows);
         for (long index = 0; index < batches; index++)
         {
             stop.ThrowIfCancellationRequested();

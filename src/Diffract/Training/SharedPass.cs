@@ -18,9 +18,10 @@ public static class SharedPass
     /// <param name="what">What progress calls the pass.</param>
     /// <param name="progress">Who listens.</param>
     /// <param name="stop">Set by Ctrl-C.</param>
+    /// <param name="stream">Where the batches are made on the way; told what to say while the pass waits for it.</param>
     /// <exception cref="OperationCanceledException">Stopped; each unfinished member has written a checkpoint where it has a place for them.</exception>
     /// <exception cref="DiffractException">A member failed. The others went on and have finished.</exception>
-    public static void Run(IReadOnlyList<Member> members, string what, IProgressSink progress, CancellationToken stop = default)
+    public static void Run(IReadOnlyList<Member> members, string what, IProgressSink progress, CancellationToken stop = default, ActivationStream? stream = null)
     {
         using Batches batches = new(members);
         List<Member> active = [.. members.Where(m => !m.Trainer.Finished)];
@@ -30,6 +31,12 @@ public static class SharedPass
         }
 
         DiffractException? failure = null;
+        long step = 0;
+        if (stream is not null)
+        {
+            stream.Waiting = (done, all) => progress.Report(what, step, members.Max(m => m.Trainer.Steps), "steps", FormattableString.Invariant($"the next window has {done:N0} of {all:N0} tokens"));
+        }
+
         while (active.Count > 0)
         {
             if (stop.IsCancellationRequested)
@@ -38,7 +45,7 @@ public static class SharedPass
                 throw new OperationCanceledException(stop);
             }
 
-            long step = Lowest(active);
+            step = Lowest(active);
             batches.Forget();
             StepRecord record = default;
             for (int i = active.Count - 1; i >= 0; i--)
@@ -64,6 +71,12 @@ public static class SharedPass
                     progress.Warn($"{member.Outputs.What} stops: {e.Message}");
                     failure ??= e;
                     active.Remove(member);
+                }
+                catch (OperationCanceledException)
+                {
+                    // A stream was stopped while it made the batch.
+                    active.ForEach(m => m.Trainer.Save(m.Outputs));
+                    throw;
                 }
             }
 
@@ -144,9 +157,10 @@ public static class SharedPass
         public Matrix Of(Member member, long step)
         {
             Matrix acts_BE = _acts_BE[member.Source];
-            if (_filled.Add(member.Source))
+            if (!_filled.Contains(member.Source))
             {
                 member.Source.Fill(step, acts_BE);
+                _filled.Add(member.Source);
             }
 
             return acts_BE;

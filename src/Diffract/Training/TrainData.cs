@@ -11,13 +11,16 @@ sealed class TrainData(RunFolder run, TokenStore tokens) : IDisposable
 {
     readonly Dictionary<int, Layer> _layers = [];
 
+    /// <summary>Where training batches are made on the way; null where they are read from the store.</summary>
+    public ActivationStream? Stream { get; set; }
+
     public TokenStore Tokens { get; } = tokens;
 
     public Layer Of(int layer)
     {
         if (!_layers.TryGetValue(layer, out Layer? there))
         {
-            _layers[layer] = there = new Layer(ActivationStore.Open(run, layer), Tokens);
+            _layers[layer] = there = new Layer(this, ActivationStore.Open(run, layer), Tokens);
         }
 
         return there;
@@ -25,6 +28,7 @@ sealed class TrainData(RunFolder run, TokenStore tokens) : IDisposable
 
     public void Dispose()
     {
+        Stream?.Dispose();
         foreach (Layer layer in _layers.Values)
         {
             layer.Store.Dispose();
@@ -32,21 +36,23 @@ sealed class TrainData(RunFolder run, TokenStore tokens) : IDisposable
     }
 
     /// <summary>The activations of a layer.</summary>
-    public sealed class Layer(ActivationStore store, TokenStore tokens)
+    public sealed class Layer(TrainData data, ActivationStore store, TokenStore tokens)
     {
-        readonly Dictionary<(int Seed, SaeTarget? Target), IBatchSource> _sources = [];
+        readonly Dictionary<(int Seed, SaeTarget? Target, int Window), IBatchSource> _sources = [];
         readonly Dictionary<(long Most, SaeTarget? Target), IBatchSource> _heldOut = [];
         readonly Dictionary<(IBatchSource Source, double Rms), ActivationNorm> _norms = [];
 
         public ActivationStore Store { get; } = store;
 
         /// <summary>Training batches in the order of a seed: the same tokens whatever the layer. For an SAE its target, of the text that it is taken from.</summary>
-        public IBatchSource Source(int seed, SaeTarget? target)
+        public IBatchSource Source(int seed, SaeTarget? target, int window)
         {
-            if (!_sources.TryGetValue((seed, target), out IBatchSource? there))
+            if (!_sources.TryGetValue((seed, target, window), out IBatchSource? there))
             {
-                ShuffledBatches pairs = new(Store, tokens, seed, only: target is { } of ? SaeTargets.Text(of) : null);
-                _sources[(seed, target)] = there = target is { } taken ? new TargetBatches(pairs, taken) : pairs;
+                OrderedBatches pairs = data.Stream is { } stream
+                    ? stream.Batches(Store.Layer)
+                    : new ShuffledBatches(Store, tokens, seed, only: target is { } of ? SaeTargets.Text(of) : null, window: window);
+                _sources[(seed, target, window)] = there = target is { } taken ? new TargetBatches(pairs, taken) : pairs;
             }
 
             return there;
@@ -69,7 +75,7 @@ sealed class TrainData(RunFolder run, TokenStore tokens) : IDisposable
         {
             if (!_norms.TryGetValue((source, targetRms), out ActivationNorm? there))
             {
-                _norms[(source, targetRms)] = there = NormEstimate.Of(source, acts_BE, targetRms, stop);
+                _norms[(source, targetRms)] = there = NormEstimate.Of(source, NormEstimate.Tokens, acts_BE, targetRms, stop);
             }
 
             return there;

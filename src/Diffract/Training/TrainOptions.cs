@@ -94,6 +94,9 @@ public sealed record TrainOptions
     /// <summary>Run folder: decides the order of the batches instead of the seed, so that trainings of several seeds see equal data.</summary>
     public int? OrderSeed { get; init; }
 
+    /// <summary>Tokens that are shuffled among each other; null: <see cref="Activations.ShuffledOrder.DefaultWindow"/>.</summary>
+    public int? Window { get; init; }
+
     /// <summary>Begin with one draw for all models; false draws for each, as models of different widths need; null: one where that is possible.</summary>
     public bool? SameInit { get; init; }
 
@@ -186,6 +189,11 @@ public sealed record TrainOptions
         if (TargetRms is { } rms && !(Normalise && double.IsFinite(rms) && rms > 0))
         {
             throw DiffractException.Argument(FormattableString.Invariant($"--target-rms {rms} does not fit; wanted a number above 0, with --normalise"));
+        }
+
+        if (Window < 1)
+        {
+            throw DiffractException.Argument($"--window {Window} does not fit; wanted at least 1 token");
         }
 
         if (Target is not null && !Sae)

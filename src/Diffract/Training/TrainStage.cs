@@ -14,10 +14,14 @@ public static class TrainStage
     public static void Run(StageContext context, TrainSettings settings) => Run(context, [settings]);
 
     /// <summary>Trains all that are asked for in one pass over the activations, with equal data for all. Those that are there already are left alone; each goes on from its own checkpoint.</summary>
-    public static void Run(StageContext context, IReadOnlyList<TrainSettings> list)
+    /// <param name="context">The run.</param>
+    /// <param name="list">The crosscoders.</param>
+    /// <param name="stream">Make the activations on the way instead of reading them; the layers' smaller stores are there.</param>
+    public static void Run(StageContext context, IReadOnlyList<TrainSettings> list, bool stream = false)
     {
         using TokenStore tokens = TokenStore.Open(context.Run);
         using TrainData data = new(context.Run, tokens);
+        data.Stream = stream ? OpenStream(context, data, list) : null;
         List<TrainWork> works = [];
         HashSet<string> names = new(StringComparer.Ordinal);
         foreach (TrainSettings settings in list)
@@ -42,6 +46,12 @@ public static class TrainStage
         TrainingConfig[] configs = [.. works.Select(w => w.Config)];
         TrainingPlan.RequireMemory(context.Memory, configs);
         TrainingPlan.RequireDisk(configs, context.Run.Root);
+        if (data.Stream is { } planned)
+        {
+            planned.Plan(TrainingPlan.Bytes(configs), context.Memory);
+            planned.End = configs.Max(c => c.Steps * c.Batch);
+        }
+
         if (works.Count > 1)
         {
             context.Progress.Line($"train: {works.Count} crosscoders from one pass over the activations, {TrainingPlan.Size(TrainingPlan.Bytes(configs))} of memory together");
@@ -49,12 +59,48 @@ public static class TrainStage
 
         try
         {
-            SharedPass.Run([.. works.Select(w => w.Begin())], works.Count == 1 ? works[0].What : $"train {works.Count} crosscoders", context.Progress, context.Stop);
+            SharedPass.Run([.. works.Select(w => w.Begin())], works.Count == 1 ? works[0].What : $"train {works.Count} crosscoders", context.Progress, context.Stop, data.Stream);
         }
         finally
         {
             works.ForEach(w => w.Dispose());
         }
+    }
+
+    /// <summary>The stream of all the layers, in the one order that all have to share.</summary>
+    static ActivationStream OpenStream(StageContext context, TrainData data, IReadOnlyList<TrainSettings> list)
+    {
+        int[] layers = [.. list.Select(s => OnlyLayer(context.Run, s.Layer)).Distinct().Order()];
+        int[] seeds = [.. list.Select(s => s.Options.OrderSeed ?? s.Options.Seed).Distinct()];
+        TextSource?[] texts = [.. list.Select(s => s.Options.Target is { } target ? SaeTargets.Text(target) : (TextSource?)null).Distinct()];
+        int[] windows = [.. list.Select(s => s.Options.Window ?? ShuffledOrder.DefaultWindow).Distinct()];
+        if (seeds.Length > 1 || texts.Length > 1 || windows.Length > 1)
+        {
+            string what = seeds.Length > 1 ? $"the orders of the seeds {string.Join(", ", seeds)}" : windows.Length > 1 ? $"windows of {string.Join(", ", windows)} tokens" : $"{string.Join(" and ", texts.Select(t => t is null ? "all tokens" : t == TextSource.Chat ? "chats" : "documents"))}";
+            throw DiffractException.Argument($"--stream makes activations in one order for all, got {what}; wanted one: give --order-seed, or train them in calls of their own");
+        }
+
+        ActivationStore[] stores = [.. layers.Select(l => data.Of(l).Store)];
+        if (stores.FirstOrDefault(s => s.KeepTokens is null) is { } whole)
+        {
+            throw DiffractException.Argument($"{context.Run.Relative(context.Run.Activations(whole.Layer))} holds all activations of the layer; leave --stream out, which is for runs that do not store them");
+        }
+
+        if (stores.Select(s => s.Storage).Distinct().Count() > 1)
+        {
+            throw DiffractException.Argument($"the layers {string.Join(", ", layers)} are stored in different types, a stream rounds all alike; train them in calls of their own");
+        }
+
+        foreach (TrainSettings settings in list)
+        {
+            long validation = Preset.Of(settings.Preset).ValidationTokens;
+            if (stores.Min(s => s.KeepTokens) < validation)
+            {
+                throw DiffractException.Argument($"--keep-tokens {stores.Min(s => s.KeepTokens)} is too small: validation takes {validation:N0} held-out tokens; wanted as many at least");
+            }
+        }
+
+        return new ActivationStream(context.Backend, data.Tokens, layers, new ShuffledOrder(data.Tokens, seeds[0], only: texts[0], window: windows[0]), stores[0].Storage, context.Progress, context.Stop);
     }
 
     /// <summary>Null where that crosscoder is there already.</summary>
@@ -70,7 +116,7 @@ public static class TrainStage
             throw DiffractException.Argument($"--kind sae wants a --target: {string.Join(", ", SaeTargets.Names)}");
         }
 
-        IBatchSource source = layer.Source(options.OrderSeed ?? options.Seed, options.Target);
+        IBatchSource source = layer.Source(options.OrderSeed ?? options.Seed, options.Target, options.Window ?? ShuffledOrder.DefaultWindow);
         int[] widths = [.. source.ModelOffsets.Skip(1).Zip(source.ModelOffsets, (end, begin) => end - begin)];
         TrainingConfig config = preset.Configure(kind, widths, source.DistinctTokens, options);
         CrosscoderInit init = options.Init(preset.InitNorm(kind), widths);
@@ -84,7 +130,7 @@ public static class TrainStage
         JsonArray? trials = null;
         if (options.TargetL0 is { } target && kind != CrosscoderKind.BatchTopK)
         {
-            (double mu, trials) = SearchedMu(context, folder, options) ?? Search("train " + name, config, target, source, init, context, options, layer);
+            (double mu, trials) = SearchedMu(context, folder, options) ?? Search("train " + name, config, target, source, init, context, options, layer, data.Stream);
             config = config with { Mu = mu };
         }
 
@@ -95,7 +141,7 @@ public static class TrainStage
             return null;
         }
 
-        return new TrainWork(context, layer, source, config, init, options, preset.ValidationTokens, name, folder, plan);
+        return new TrainWork(context, layer, source, config, init, options, preset.ValidationTokens, name, folder, plan) { Stream = data.Stream };
     }
 
     /// <summary>The mu that an earlier call of the same search found, so that a resumed training need not search again.</summary>
@@ -105,9 +151,17 @@ public static class TrainStage
             : null;
 
     static (double Mu, JsonArray Trials) Search(
-        string what, TrainingConfig config, double target, IBatchSource source, CrosscoderInit init, StageContext context, TrainOptions options, TrainData.Layer layer)
+        string what, TrainingConfig config, double target, IBatchSource source, CrosscoderInit init, StageContext context, TrainOptions options, TrainData.Layer layer,
+        ActivationStream? stream)
     {
         TrainingPlan.RequireMemory(context.Memory, config);
+        long steps = options.SearchSteps ?? MuSearch.DefaultSteps(config.Steps);
+        if (stream is not null)
+        {
+            stream.Plan(TrainingPlan.Bytes(config), context.Memory);
+            stream.End = steps * config.Batch;
+        }
+
         Crosscoder First()
         {
             using HostBuffer room = new(ElementType.Float32, (long)config.Batch * config.Crosscoder.E);
@@ -119,7 +173,7 @@ public static class TrainStage
             return crosscoder;
         }
 
-        MuSearch found = MuSearch.Run(what, config, target, options.SearchSteps ?? MuSearch.DefaultSteps(config.Steps), source, First, context.Progress, context.Stop);
+        MuSearch found = MuSearch.Run(what, config, target, steps, source, First, context.Progress, context.Stop);
         return (found.Mu, found.ToJson());
     }
 
@@ -186,7 +240,7 @@ public static class TrainStage
         settings["sameInit"] = init.SameForAllModels;
         settings["initWithTranspose"] = init.Transpose;
         settings["initNorm"] = init.Norm;
-        settings["shuffleWindow"] = ShuffledBatches.DefaultWindow;
+        settings["shuffleWindow"] = options.Window ?? ShuffledOrder.DefaultWindow;
         settings["validationTokens"] = preset.ValidationTokens;
         return new StageManifest
         {

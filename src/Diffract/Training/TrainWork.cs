@@ -36,6 +36,9 @@ sealed class TrainWork(
 
     public TrainOptions Options { get; } = options;
 
+    /// <summary>Where the batches are made on the way; null where they are read.</summary>
+    public ActivationStream? Stream { get; init; }
+
     /// <summary>What progress calls it.</summary>
     public string What => "train " + name;
 
@@ -77,6 +80,11 @@ sealed class TrainWork(
         Dictionary<string, FileSeal> outputs = CrosscoderFolder.Save(folder, crosscoder, init);
         outputs[OptimizerFile.Name] = OptimizerFile.Save(folder, _trainer.State, crosscoder);
         outputs[TrainingLog.FileName] = AtomicFile.Seal(_logPath);
+        if (Stream is { } stream)
+        {
+            outputs[ConsumedFile.Name] = ConsumedFile.Save(folder, stream, layer.Store.Layer, Config, (int?)plan.Settings["orderSeed"] ?? Options.Seed);
+        }
+
         context.Finish(folder, plan with { Outputs = outputs, Facts = Facts(result), Seconds = _clock.Elapsed.TotalSeconds });
         if (Options.CheckpointEvery is null && Directory.Exists(_checkpointFolder))
         {
@@ -84,10 +92,15 @@ sealed class TrainWork(
         }
 
         context.Progress.Done("train", Summary(result));
+        if (Stream is { } seen)
+        {
+            context.Progress.Line($"{What}: {ConsumedFile.Seen(seen.Order, Config)}");
+        }
+
         Dispose();
     }
 
-    /// <summary>Statistics of one pass over the training tokens, where they are asked for: the same for all that share a source.</summary>
+    /// <summary>Statistics of the first training tokens, where they are asked for: the same for all that share a source.</summary>
     ActivationNorm? Normalisation()
     {
         if (!Options.Normalise)
@@ -95,7 +108,7 @@ sealed class TrainWork(
             return null;
         }
 
-        context.Progress.Line($"{What}: mean and standard deviation of {source.DistinctTokens:N0} training tokens, to normalise by");
+        context.Progress.Line($"{What}: mean and standard deviation of the first {Math.Min(NormEstimate.Tokens, source.DistinctTokens):N0} training tokens, to normalise by");
         Matrix acts_BE = context.Backend.Matrix(Config.Batch, source.ModelOffsets[^1]);
         using IBuffer owner = acts_BE.Buffer;
         return layer.Norm(source, acts_BE, Options.TargetRms ?? 1, context.Stop);
@@ -116,6 +129,12 @@ sealed class TrainWork(
         facts["sinkShare"] = new JsonArray([.. _shape.SinkShare_M.Select(s => (JsonNode)s)]);
         facts["trainingTokens"] = source.DistinctTokens;
         facts["presentedTokens"] = Config.Steps * Config.Batch;
+        if (Stream is { } stream)
+        {
+            facts["streamed"] = true;
+            facts["distinctTokensSeen"] = Math.Min(Config.Steps * Config.Batch, stream.Order.DistinctTokens);
+        }
+
         facts["kernelPaths"] = new JsonArray([.. _checkpoints!.Paths.Append(context.Backend.KernelPath).Distinct().Select(p => (JsonNode)p)]);
         facts["secondsPerStep"] = Config.Steps > _first ? _member!.Seconds / (Config.Steps - _first) : 0;
         return facts;

@@ -103,6 +103,28 @@ public sealed class LlmTests
         Assert.Equal(llm.Greedy([2], 5, false, TestContext.Current.CancellationToken), llm.Greedy([], 5, false, TestContext.Current.CancellationToken));
     }
 
+    /// <summary>Three chunks of sequences: what lies between two layers must not be written over by the next chunk.</summary>
+    [Fact]
+    public void Several_layers_of_one_pass_are_those_of_a_pass_for_each()
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 2);
+        using Llm llm = Llm.Load(Folder, backend);
+        TokenBatch batch = Batch(Sequences(33));
+        Assert.InRange(batch.Tokens, 2 * 1024, 4096);
+        int[] layers = [0, 2, 3, 5];
+        Matrix[] together = [.. layers.Select(_ => backend.Matrix(batch.Tokens, 128))];
+        llm.RunTo(batch, layers, together);
+        Matrix alone = backend.Matrix(batch.Tokens, 128);
+        for (int l = 0; l < layers.Length; l++)
+        {
+            llm.RunTo(batch, layers[l], alone);
+            Assert.Equal(Floats(alone), Floats(together[l]));
+        }
+
+        Assert.Throws<ArgumentException>(() => llm.RunTo(batch, [2, 2], together.AsSpan(0, 2)));
+        Assert.Throws<DiffractException>(() => llm.RunTo(batch, [2, 6], together.AsSpan(0, 2)));
+    }
+
     [Fact]
     public void Layers_and_ids_out_of_range_are_refused()
     {

@@ -61,6 +61,15 @@ public sealed class TrainingPartsTests
     }
 
     [Fact]
+    public void Normalisation_is_estimated_from_the_first_tokens_asked_for_and_at_most_one_pass()
+    {
+        RowSource source = new([0, 1], [[1], [3], [5], [7], [100]]);
+        ActivationNorm first = NormEstimate.Of(source, 4, Matrix.Host(2, 1), 1, stop: default), all = NormEstimate.Of(source, long.MaxValue, Matrix.Host(1, 1), 1, stop: default);
+        Assert.Equal((4f, (float)Math.Sqrt(20 / 3.0)), (first.Mean_E[0], first.Std_E[0]));
+        Assert.Equal(116 / 5f, all.Mean_E[0]);
+    }
+
+    [Fact]
     public void First_weights_have_the_asked_length_and_begin_shared()
     {
         using Crosscoder crosscoder = new(new CrosscoderConfig(CrosscoderKind.BatchTopK, 6, [5, 5]) { K = 2 }, new ReferenceBackend());
