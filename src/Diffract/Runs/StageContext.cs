@@ -95,7 +95,7 @@ public sealed record StageContext(RunFolder Run, IBackend Backend, IProgressSink
         {
             return File.ReadAllText(path);
         }
-        catch (FileNotFoundException)
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
             return null;
         }
