@@ -62,7 +62,7 @@ static class HarvestBench
     }
 
     /// <summary>assets/organism of the checkout that this program was built in.</summary>
-    static string Assets()
+    public static string Assets()
     {
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
         {

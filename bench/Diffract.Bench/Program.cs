@@ -45,6 +45,9 @@ switch (names.FirstOrDefault())
     case "harvest":
         HarvestBench.Run(table, path, threads);
         break;
+    case "stream":
+        StreamBench.Run(table, path, threads);
+        break;
     case "prefill":
         PrefillBench.Run(table, path, threads);
         break;
@@ -58,7 +61,7 @@ switch (names.FirstOrDefault())
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | prefill | generate | tokenize | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | stream | prefill | generate | tokenize | peer [--save]");
         return 2;
 }
 

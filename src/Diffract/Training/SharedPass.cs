@@ -17,11 +17,11 @@ public static class SharedPass
     /// <param name="members">Trainings of equal batch size. Members with the same source see the same batches.</param>
     /// <param name="what">What progress calls the pass.</param>
     /// <param name="progress">Who listens.</param>
+    /// <param name="stream">Where the batches are made on the way; told what to say while the pass waits for it. Null: they are read.</param>
     /// <param name="stop">Set by Ctrl-C.</param>
-    /// <param name="stream">Where the batches are made on the way; told what to say while the pass waits for it.</param>
     /// <exception cref="OperationCanceledException">Stopped; each unfinished member has written a checkpoint where it has a place for them.</exception>
     /// <exception cref="DiffractException">A member failed. The others went on and have finished.</exception>
-    public static void Run(IReadOnlyList<Member> members, string what, IProgressSink progress, CancellationToken stop = default, ActivationStream? stream = null)
+    public static void Run(IReadOnlyList<Member> members, string what, IProgressSink progress, LiveActivations? stream, CancellationToken stop)
     {
         using Batches batches = new(members);
         List<Member> active = [.. members.Where(m => !m.Trainer.Finished)];
@@ -91,6 +91,9 @@ public static class SharedPass
             throw failure;
         }
     }
+
+    /// <summary>The same of batches that are read.</summary>
+    public static void Run(IReadOnlyList<Member> members, string what, IProgressSink progress, CancellationToken stop = default) => Run(members, what, progress, null, stop);
 
     static long Lowest(List<Member> active)
     {

@@ -12,7 +12,7 @@ sealed class TrainData(RunFolder run, TokenStore tokens) : IDisposable
     readonly Dictionary<int, Layer> _layers = [];
 
     /// <summary>Where training batches are made on the way; null where they are read from the store.</summary>
-    public ActivationStream? Stream { get; set; }
+    public LiveActivations? Stream { get; set; }
 
     public TokenStore Tokens { get; } = tokens;
 

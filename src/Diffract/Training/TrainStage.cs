@@ -59,7 +59,7 @@ public static class TrainStage
 
         try
         {
-            SharedPass.Run([.. works.Select(w => w.Begin())], works.Count == 1 ? works[0].What : $"train {works.Count} crosscoders", context.Progress, context.Stop, data.Stream);
+            SharedPass.Run([.. works.Select(w => w.Begin())], works.Count == 1 ? works[0].What : $"train {works.Count} crosscoders", context.Progress, data.Stream, context.Stop);
         }
         finally
         {
@@ -68,7 +68,7 @@ public static class TrainStage
     }
 
     /// <summary>The stream of all the layers, in the one order that all have to share.</summary>
-    static ActivationStream OpenStream(StageContext context, TrainData data, IReadOnlyList<TrainSettings> list)
+    static LiveActivations OpenStream(StageContext context, TrainData data, IReadOnlyList<TrainSettings> list)
     {
         int[] layers = [.. list.Select(s => OnlyLayer(context.Run, s.Layer)).Distinct().Order()];
         int[] seeds = [.. list.Select(s => s.Options.OrderSeed ?? s.Options.Seed).Distinct()];
@@ -100,7 +100,7 @@ public static class TrainStage
             }
         }
 
-        return new ActivationStream(context.Backend, data.Tokens, layers, new ShuffledOrder(data.Tokens, seeds[0], only: texts[0], window: windows[0]), stores[0].Storage, context.Progress, context.Stop);
+        return new LiveActivations(context.Backend, data.Tokens, layers, new ShuffledOrder(data.Tokens, seeds[0], only: texts[0], window: windows[0]), stores[0].Storage, context.Progress, context.Stop);
     }
 
     /// <summary>Null where that crosscoder is there already.</summary>
@@ -152,7 +152,7 @@ public static class TrainStage
 
     static (double Mu, JsonArray Trials) Search(
         string what, TrainingConfig config, double target, IBatchSource source, CrosscoderInit init, StageContext context, TrainOptions options, TrainData.Layer layer,
-        ActivationStream? stream)
+        LiveActivations? stream)
     {
         TrainingPlan.RequireMemory(context.Memory, config);
         long steps = options.SearchSteps ?? MuSearch.DefaultSteps(config.Steps);

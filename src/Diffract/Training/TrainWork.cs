@@ -37,7 +37,7 @@ sealed class TrainWork(
     public TrainOptions Options { get; } = options;
 
     /// <summary>Where the batches are made on the way; null where they are read.</summary>
-    public ActivationStream? Stream { get; init; }
+    public LiveActivations? Stream { get; init; }
 
     /// <summary>What progress calls it.</summary>
     public string What => "train " + name;

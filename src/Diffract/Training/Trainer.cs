@@ -6,7 +6,7 @@ using Diffract.Runs;
 
 namespace Diffract.Training;
 
-/// <summary>Trains a crosscoder on a source of batches. The loop is <see cref="SharedPass.Run"/>.</summary>
+/// <summary>Trains a crosscoder on a source of batches. The loop is <see cref="SharedPass"/>.</summary>
 public sealed class Trainer : IDisposable
 {
     readonly TrainingConfig _config;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
@@ -12,7 +13,7 @@ namespace Diffract.Activations;
 /// rounded as a store rounds it. Two windows take turns: one is trained on while a second thread fills the next. A window is a function of the tokens alone, so a training that goes on at any step has it made again,
 /// and gets the bits of one that read a store. Where a pass has no more windows than are held, later passes forward nothing.
 /// </summary>
-public sealed class ActivationStream : IDisposable
+public sealed class LiveActivations : IDisposable
 {
     const int ReportMilliseconds = 200;
 
@@ -31,6 +32,7 @@ public sealed class ActivationStream : IDisposable
     Task _filling = Task.CompletedTask;
     CancellationTokenSource? _jump;
     long _forwarded, _done;
+    bool _announced;
 
     /// <param name="backend">Where the models run.</param>
     /// <param name="tokens">What they run on.</param>
@@ -40,7 +42,7 @@ public sealed class ActivationStream : IDisposable
     /// <param name="progress">Told the plan, and how far a window is that the training waits for.</param>
     /// <param name="stop">Set by Ctrl-C.</param>
     /// <param name="batchTokens">Tokens that pass through a model together; changes the speed, never the result.</param>
-    public ActivationStream(
+    public LiveActivations(
         IBackend backend, TokenStore tokens, IReadOnlyList<int> layers, ShuffledOrder order, StorageKind storage, IProgressSink progress, CancellationToken stop, int batchTokens = 4096)
     {
         (_backend, _tokens, _layers, Order, _storage, _progress, _stop) = (backend, tokens, [.. layers], order, storage, progress, stop);
@@ -133,8 +135,10 @@ public sealed class ActivationStream : IDisposable
 
         Abandon();
         Slot slot = _slots.FirstOrDefault(s => s != _current) ?? _slots[0];
+        long start = Stopwatch.GetTimestamp();
         Begin(slot, window);
         Wait(slot);
+        Announce(slot, Stopwatch.GetElapsedTime(start).TotalSeconds);
         return slot;
     }
 
@@ -226,6 +230,21 @@ public sealed class ActivationStream : IDisposable
         _filling = Task.CompletedTask;
     }
 
+    /// <summary>How fast windows are made, after the first.</summary>
+    void Announce(Slot slot, double seconds)
+    {
+        if (_announced)
+        {
+            return;
+        }
+
+        _announced = true;
+        long tokens = Order.WindowsOfPass <= _slots.Length ? Math.Min(Order.DistinctTokens, End) : End;
+        _progress.Line(string.Create(
+            CultureInfo.InvariantCulture,
+            $"stream: the first window of {slot.Tokens:N0} tokens took {HarvestNeeds.Time(seconds)}, {slot.Tokens / seconds:N0} tokens/s; {tokens:N0} are forwarded for the whole training, about {HarvestNeeds.Time(tokens * seconds / slot.Tokens)} beside its own time"));
+    }
+
     void Open()
     {
         if (_harvester is not null)
@@ -255,7 +274,7 @@ public sealed class ActivationStream : IDisposable
     }
 
     /// <summary>The batches of one layer.</summary>
-    sealed class StreamedBatches(ActivationStream stream, int layer) : OrderedBatches(stream.Order, stream._modelOffsets)
+    sealed class StreamedBatches(LiveActivations stream, int layer) : OrderedBatches(stream.Order, stream._modelOffsets)
     {
         protected override void Copy(long at, long window, ReadOnlySpan<int> places, Matrix acts_BE)
         {
