@@ -29,6 +29,8 @@ public static class CommandTable
         ForwardCommand.Create(),
         EncodeCommand.Create(),
         ExportCommand.Create(),
+        TwinsCommand.Create(),
+        ExamplesCommand.Create(),
         InterveneCommand.Create(),
         DoctorCommand.Create(),
     };

@@ -16,8 +16,11 @@ static class ScaleCommand
             (Delta-norm above 0.9). Chat-specific: |nu_error| below 0.2 and |nu_reconstruction| below 0.5, from at least 50 activations.
 
             Loose files: diffract scale --crosscoder DIR --activations X.safetensors --out Y.safetensors
-              X holds x [N,M,D]; Y gets <target>.beta, .count_active, .nominator, .norm_f and .norm_d, each [L] float64, for base_ and chat_ activation,
-              activation_no_bias, reconstruction and error.
+              X holds x [N,2,D]; Y gets <target>.beta, .count_active, .nominator, .norm_f and .norm_d, each [L] float64, for base_ and chat_ activation,
+              activation_no_bias, reconstruction and error; of an SAE for the two activations alone.
+              --latents I.json writes the latents of a JSON array, in its order (latent_indices). --vectors random and random-latents are the two null baselines: a random
+              direction, or another latent's, as long as the latent's own (latent_vectors, random_indices). --active-above T counts a code below T times the latent's
+              maximum as 0, also in the reconstruction; maxima are unscaled. A latent that is never active has NaN.
             """);
         Argument<string?> run = new("run") { Description = "Run folder with tokens, activations and a trained crosscoder.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> name = new("--name") { Description = "Crosscoder. Default: the only one, else batchtopk." };
@@ -29,6 +32,7 @@ static class ScaleCommand
         Option<string?> activations = new("--activations") { Description = "Loose files: safetensors with x [N,M,D]." };
         Option<string?> scale = new("--input-scale") { Description = "Loose files: for a crosscoder trained on scaled activations: one factor, one for each model (0.21,0.19), auto (the square root of the width over their mean norm), or none. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
         Option<string?> output = new("--out") { Description = "Loose files: safetensors to write." };
+        LooseOptions variants = new(command);
         Option<double?> memory = CommonOptions.Memory();
         command.Arguments.Add(run);
         foreach (Option option in (Option[])[name, layer, blocks, unset, fresh, crosscoder, activations, scale, output, memory])
@@ -41,6 +45,7 @@ static class ScaleCommand
             string?[] loose = [parse.GetValue(crosscoder), parse.GetValue(activations), parse.GetValue(output)];
             if (loose.All(v => v is null))
             {
+                variants.Refuse(parse);
                 if (parse.GetValue(scale) is { } said)
                 {
                     throw DiffractException.Argument($"--input-scale {said} belongs to the loose form; a run's crosscoder holds its own: give it to `diffract run --crosscoder`");
@@ -72,8 +77,73 @@ static class ScaleCommand
                     "loose files take --crosscoder DIR --activations X.safetensors --out Y.safetensors and no run folder, --name, --layer or --fresh; see `diffract scale --help`");
             }
 
-            LooseScaling.Run(backend, progress, Places.Dictionary(loose[0]!, progress, stop), loose[1]!, loose[2]!, parse.GetValue(unset), InputScale.Parse(parse.GetValue(scale)), stop);
+            LooseReading dictionary = new()
+            {
+                Folder = Places.Dictionary(loose[0]!, progress, stop),
+                Activations = loose[1]!,
+                InputScale = InputScale.Parse(parse.GetValue(scale)),
+                AllowUnsetThreshold = parse.GetValue(unset),
+            };
+            LooseScaling.Run(backend, progress, variants.Settings(parse, dictionary, loose[2]!), stop);
         });
         return command;
+    }
+
+    /// <summary>The variants of the loose form.</summary>
+    sealed class LooseOptions
+    {
+        readonly Option<string> _vectors = new("--vectors") { Description = "Loose files: own, random or random-latents.", DefaultValueFactory = _ => "own" };
+        readonly Option<string?> _vectorsFile = new("--vectors-file") { Description = "Loose files: safetensors with latent_vectors [latents written, D], for --vectors random. Default: drawn from --seed." };
+        readonly Option<int> _seed = new("--seed") { Description = "Loose files: of drawn vectors.", DefaultValueFactory = _ => 42 };
+        readonly Option<string?> _latents = new("--latents") { Description = "Loose files: JSON array of latents to write. Default: all." };
+        readonly Option<double?> _activeAbove = new("--active-above") { Description = "Loose files: share T of the maximum below which a code counts as 0. Default: none does." };
+        readonly Option<string?> _maxima = new("--maxima") { Description = "Loose files: safetensors with max_activation [L], unscaled, for --active-above. Default: the maxima over the rows taken." };
+        readonly Option<string?> _code = new("--code") { Description = "Loose files: base or chat: whose part of a decoupled code, or which model an SAE reads. Default: an SAE reads chat; a decoupled code wants it." };
+        readonly Option<string?> _difference = new("--difference") { Description = "Loose files: chat-base or base-chat: what an SAE on differences reads. Default: no difference." };
+        readonly Option<int?> _samples = new("--num-samples") { Description = "Loose files: so many rows. Default: all." };
+        readonly Option<int> _offset = new("--n-offset") { Description = "Loose files: pass over this many times --num-samples first.", DefaultValueFactory = _ => 0 };
+        readonly Option<string?> _published = new("--published") { Description = "Loose files: also write the published tools' files (betas_<target>_N…_n_offset….pt and so on) into this folder. Default: not written." };
+        readonly Option<string?> _name = new("--suffix") { Description = "Loose files: end of the published files' names. Default: none." };
+
+        public LooseOptions(Command command)
+        {
+            foreach (Option option in All)
+            {
+                command.Options.Add(option);
+            }
+        }
+
+        Option[] All => [_vectors, _vectorsFile, _seed, _latents, _activeAbove, _maxima, _code, _difference, _samples, _offset, _published, _name];
+
+        /// <summary>None of them means anything in a run folder.</summary>
+        public void Refuse(ParseResult parse)
+        {
+            if (All.FirstOrDefault(o => parse.GetResult(o) is { Implicit: false }) is { } given)
+            {
+                throw DiffractException.Argument($"{given.Name} belongs to the loose form (--crosscoder DIR --activations X.safetensors --out Y.safetensors); see `diffract scale --help`");
+            }
+        }
+
+        public LooseScalingSettings Settings(ParseResult parse, LooseReading dictionary, string output) => new()
+        {
+            Dictionary = dictionary with { Code = parse.GetValue(_code), Difference = parse.GetValue(_difference) },
+            Out = output,
+            Vectors = parse.GetValue(_vectors) switch
+            {
+                "own" => VectorChoice.Own,
+                "random" => VectorChoice.Random,
+                "random-latents" => VectorChoice.RandomLatents,
+                var other => throw DiffractException.Argument($"--vectors {other} is unknown; wanted own, random or random-latents"),
+            },
+            VectorsFile = parse.GetValue(_vectorsFile),
+            Seed = parse.GetValue(_seed),
+            Latents = parse.GetValue(_latents),
+            ActiveAbove = parse.GetValue(_activeAbove),
+            Maxima = parse.GetValue(_maxima),
+            Samples = parse.GetValue(_samples),
+            Offset = parse.GetValue(_offset),
+            Published = parse.GetValue(_published),
+            Name = parse.GetValue(_name),
+        };
     }
 }

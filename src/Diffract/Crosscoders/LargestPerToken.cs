@@ -10,46 +10,14 @@ static class LargestPerToken
     /// <summary>Keeps the <paramref name="k"/> largest values of each token; of equal ones those of the first latents.</summary>
     public static void Keep(SparseCode code, int k)
     {
-        bool[] kept = Mark(code, k);
-        Span<int> places = new int[code.Pairs];
-        Span<int> latentStart = code.LatentStart.Span<int>(), token = code.PairToken.Span<int>();
-        Span<float> value = code.PairValue.Span<float>();
-        int pairs = 0;
+        CodeFilter.Keep(code, Mark(code, k));
         float smallest = float.PositiveInfinity;
-        for (int j = 0; j < code.Latents; j++)
+        foreach (float value in code.PairValue.Span<float>()[..code.Pairs])
         {
-            (int first, int end) = (latentStart[j], latentStart[j + 1]);
-            latentStart[j] = pairs;
-            for (int p = first; p < end; p++)
-            {
-                if (kept[p])
-                {
-                    (token[pairs], value[pairs], places[p]) = (token[p], value[p], pairs);
-                    smallest = Math.Min(smallest, value[p]);
-                    pairs++;
-                }
-            }
+            smallest = Math.Min(smallest, value);
         }
 
-        latentStart[code.Latents] = pairs;
-        Span<int> tokenStart = code.TokenStart.Span<int>(), latent = code.TokenLatent.Span<int>(), pair = code.TokenPairs.Span<int>();
-        int entries = 0;
-        for (int b = 0; b < code.Tokens; b++)
-        {
-            (int first, int end) = (tokenStart[b], tokenStart[b + 1]);
-            tokenStart[b] = entries;
-            for (int i = first; i < end; i++)
-            {
-                if (kept[pair[i]])
-                {
-                    (latent[entries], pair[entries]) = (latent[i], places[pair[i]]);
-                    entries++;
-                }
-            }
-        }
-
-        tokenStart[code.Tokens] = entries;
-        (code.Pairs, code.SmallestScaled) = (pairs, pairs > 0 ? smallest : 0);
+        code.SmallestScaled = code.Pairs > 0 ? smallest : 0;
     }
 
     static bool[] Mark(SparseCode code, int k)

@@ -8,13 +8,20 @@ namespace Diffract.Formats;
 public sealed class TorchWriter : TensorList
 {
     /// <summary>Writes the file, whole or not at all.</summary>
-    public FileSeal Save(string path)
+    public FileSeal Save(string path) => Save(path, Pickle());
+
+    /// <summary>Writes the only tensor by itself, as torch.save writes a tensor.</summary>
+    /// <exception cref="InvalidOperationException">Other than one tensor.</exception>
+    public FileSeal SaveTensor(string path)
+        => Tensors.Count == 1 ? Save(path, PickleTensor()) : throw new InvalidOperationException($"{Tensors.Count} tensors are no single one");
+
+    FileSeal Save(string path, byte[] pickle)
     {
         string root = Path.GetFileNameWithoutExtension(path) + "/";
         return AtomicFile.Write(path, stream =>
         {
             ZipWriter zip = new(stream);
-            zip.Add(root + "data.pkl", Pickle());
+            zip.Add(root + "data.pkl", pickle);
             zip.Add(root + "byteorder", Encoding.ASCII.GetBytes("little"));
             for (int i = 0; i < Tensors.Count; i++)
             {
@@ -35,30 +42,45 @@ public sealed class TorchWriter : TensorList
         pickle.Op('(');
         for (int i = 0; i < Tensors.Count; i++)
         {
-            (string name, string type, long[] shape, _, long length) = Tensors[i];
-            pickle.Text(name);
-            pickle.Global("torch._utils", "_rebuild_tensor_v2");
-            pickle.Op('(');
-            pickle.Op('(');
-            pickle.Text("storage");
-            pickle.Global("torch", TorchGlobals.StorageName(type) ?? throw new ArgumentException($"tensor {name}: torch has no storage of {type}"));
-            pickle.Text($"{i}");
-            pickle.Text("cpu");
-            pickle.Number(length / TensorEntry.ElementSize(type));
-            pickle.Op('t');
-            pickle.Op('Q');
-            pickle.Number(0);
-            pickle.Tuple(shape);
-            pickle.Tuple(Strides(shape));
-            pickle.Op(0x89);
-            pickle.OrderedDict();
-            pickle.Op('t');
-            pickle.Op('R');
+            pickle.Text(Tensors[i].Name);
+            Rebuild(pickle, i);
         }
 
         pickle.Op('u');
         pickle.Op('.');
         return bytes.ToArray();
+    }
+
+    byte[] PickleTensor()
+    {
+        using MemoryStream bytes = new();
+        PickleBytes pickle = new(bytes);
+        pickle.Op(0x80, 2);
+        Rebuild(pickle, 0);
+        pickle.Op('.');
+        return bytes.ToArray();
+    }
+
+    void Rebuild(PickleBytes pickle, int i)
+    {
+        (string name, string type, long[] shape, _, long length) = Tensors[i];
+        pickle.Global("torch._utils", "_rebuild_tensor_v2");
+        pickle.Op('(');
+        pickle.Op('(');
+        pickle.Text("storage");
+        pickle.Global("torch", TorchGlobals.StorageName(type) ?? throw new ArgumentException($"tensor {name}: torch has no storage of {type}"));
+        pickle.Text($"{i}");
+        pickle.Text("cpu");
+        pickle.Number(length / TensorEntry.ElementSize(type));
+        pickle.Op('t');
+        pickle.Op('Q');
+        pickle.Number(0);
+        pickle.Tuple(shape);
+        pickle.Tuple(Strides(shape));
+        pickle.Op(0x89);
+        pickle.OrderedDict();
+        pickle.Op('t');
+        pickle.Op('R');
     }
 
     static long[] Strides(long[] shape)

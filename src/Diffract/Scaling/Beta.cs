@@ -9,19 +9,20 @@ public static class Beta
     /// <summary>⟨v, Σ f·y⟩.</summary>
     /// <param name="kind">Which y.</param>
     /// <param name="model">Of which model.</param>
-    /// <param name="sums">[3 + 2M]: count, S, C, A by model, R by model.</param>
+    /// <param name="sums">[3 + 2M]: count, S, C, A by model, R by model; of a decoupled code M more (<see cref="BetaSums.TotalColumns"/>).</param>
     /// <param name="products">Of the weights.</param>
     /// <param name="latent">Which latent.</param>
     public static double Nominator(TargetKind kind, int model, ReadOnlySpan<double> sums, LatentProducts products, int latent)
     {
-        int models = (sums.Length - 3) / 2;
+        int models = products.Models;
+        double own = sums.Length > 3 + 2 * models ? sums[3 + 2 * models + model] : sums[2];
         double onActivation = sums[3 + model], onReconstruction = sums[3 + models + model];
         return kind switch
         {
             TargetKind.Activation => onActivation,
             TargetKind.ActivationNoBias => onActivation - sums[1] * products.OnBias(latent, model),
             TargetKind.Reconstruction => onReconstruction,
-            _ => onActivation - onReconstruction + sums[2] * products.OnDecoder(latent, model),
+            _ => onActivation - onReconstruction + own * products.OnDecoder(latent, model),
         };
     }
 
@@ -31,5 +32,5 @@ public static class Beta
 
     /// <summary>nu = beta of the first model / beta of the last (spec 5.3).</summary>
     public static double Ratio(TargetKind kind, ReadOnlySpan<double> sums, LatentProducts products, int latent)
-        => Of(kind, 0, sums, products, latent) / Of(kind, (sums.Length - 3) / 2 - 1, sums, products, latent);
+        => Of(kind, 0, sums, products, latent) / Of(kind, products.Models - 1, sums, products, latent);
 }

@@ -7,69 +7,142 @@ using Diffract.Runs;
 
 namespace Diffract.Scaling;
 
-/// <summary>Latent Scaling on loose files: a crosscoder folder and a tensor of activations, no run.</summary>
+/// <summary>Latent Scaling on loose files: any dictionary folder and a tensor of paired activations, no run, with every variant of spec 5.4.</summary>
 public static class LooseScaling
 {
-    const int BatchRows = 1024;
-
     /// <param name="backend">Where kernels run.</param>
     /// <param name="progress">Who listens.</param>
-    /// <param name="crosscoderFolder">Published form.</param>
-    /// <param name="activations">safetensors with <c>x</c> [N, M, D].</param>
-    /// <param name="output">safetensors to write, names as <see cref="ScalingTensors"/>.</param>
-    /// <param name="allowUnsetThreshold">Take a BatchTopK crosscoder without a threshold.</param>
-    /// <param name="scale">What was said of the scale of the activations that the crosscoder was trained on.</param>
+    /// <param name="settings">What to do; names of tensors as <see cref="ScalingTensors"/>.</param>
     /// <param name="stop">Ctrl-C.</param>
-    /// <exception cref="DiffractException">Shapes that do not fit, values that are not finite (with row, model and column).</exception>
-    public static void Run(
-        IBackend backend, IProgressSink progress, string crosscoderFolder, string activations, string output, bool allowUnsetThreshold, InputScale scale, CancellationToken stop)
+    /// <exception cref="DiffractException">Options or shapes that do not fit, values that are not finite (with token, model and column).</exception>
+    public static void Run(IBackend backend, IProgressSink progress, LooseScalingSettings settings, CancellationToken stop)
     {
-        using Crosscoder crosscoder = CrosscoderFolder.Load(crosscoderFolder, backend);
-        ScalingModels.Check(crosscoder, crosscoderFolder, allowUnsetThreshold);
-        using SafetensorsFile file = SafetensorsFile.Open(activations);
-        int[] offsets = crosscoder.ModelOffsets;
-        long[] shape = file["x"].Shape;
-        if (shape.Length != 3 || shape[1] != crosscoder.Models || shape[2] != offsets[1])
-        {
-            throw new DiffractException($"{activations}: x has the shape [{string.Join(", ", shape)}], wanted [N, {crosscoder.Models}, {offsets[1]}] as {crosscoderFolder} reads");
-        }
-
-        float[] x_NE = file.Floats("x");
-        RequireFinite(activations, x_NE, offsets);
-        LooseActivations given = new(x_NE, offsets);
-        InputScaling.Apply(crosscoder, crosscoderFolder, scale, given, given, "scale", progress, stop);
-        using SparseCode code = crosscoder.NewCode(BatchRows);
+        Check(settings);
+        using LooseCodes codes = LooseCodes.Open(backend, progress, settings.Dictionary, "scale", codeNeeded: true, stop);
+        Crosscoder crosscoder = codes.Crosscoder;
+        ScalingModels.Check(crosscoder, settings.Dictionary.Folder, settings.Dictionary.AllowUnsetThreshold);
+        (int first, int count) = Rows(settings, codes.Rows);
+        int[]? written = settings.Latents is { } file ? IndexFile.Read("--latents", file, crosscoder.Latents) : null;
+        float[]? floor_L = Floor(settings, codes, first, count, progress, stop);
         using RawDecoder raw = new(crosscoder);
-        using BetaSums sums = new(backend.Scaling, raw.WDec_LE, offsets, blocks: 1);
-        Matrix acts_BE = backend.Matrix(BatchRows, crosscoder.E), recon_BE = backend.Matrix(BatchRows, crosscoder.E);
-        using IBuffer acts = acts_BE.Buffer, recon = recon_BE.Buffer;
-        for (long first = 0; first < shape[0]; first += BatchRows)
+        using ScalingDirections directions = Directions(settings, crosscoder, raw, written);
+        int[] offsets = codes.Input.PairOffsets;
+        using BetaSums sums = new(backend.Scaling, directions.Vectors_LD, directions.Remainder_LD, offsets, 1, crosscoder.Decoupled ? codes.Input.CodeModel : null);
+        Matrix recon_BE = backend.Matrix(LooseCodes.BatchRows, offsets[^1]);
+        using IBuffer recon = recon_BE.Buffer;
+        codes.ForEach(
+            first, count, whole: true, (row, acts_BE, code) =>
+            {
+                if (floor_L is not null)
+                {
+                    CodeFilter.KeepFrom(code, floor_L);
+                }
+
+                // An SAE reconstructs what it reads, not the pair: only activations are explained.
+                Matrix part_BE = crosscoder.Config.Sae ? acts_BE : recon_BE.SliceRows(0, acts_BE.Rows);
+                if (!crosscoder.Config.Sae)
+                {
+                    crosscoder.Decode(code, part_BE);
+                }
+
+                sums.Add(0, code, acts_BE, part_BE);
+                progress.Report("scale", row + acts_BE.Rows - first, count, "rows");
+            },
+            stop);
+
+        LatentProducts products = crosscoder.Config.Sae
+            ? new(directions.Vectors_LD, directions.Remainder_LD, null, null, offsets)
+            : new(directions.Vectors_LD, directions.Remainder_LD, raw.WDec_LE, raw.BDec_E, offsets);
+        Write(settings, crosscoder, sums, products, directions, written, count);
+        progress.Done("scale", $"{written?.Length ?? crosscoder.Latents} latents over {count} rows, {Silent(sums, written)} never active (NaN), written to {settings.Out}");
+    }
+
+    /// <summary>Latents whose sums are empty: their betas are not numbers, and no mean may take them in.</summary>
+    static int Silent(BetaSums sums, int[]? written)
+        => (written ?? [.. Enumerable.Range(0, sums.Latents)]).Count(j => sums.Block(0, j)[0] == 0);
+
+    static void Write(
+        LooseScalingSettings settings, Crosscoder crosscoder, BetaSums sums, LatentProducts products, ScalingDirections directions, int[]? written, int rows)
+    {
+        IReadOnlyList<(TargetKind, int, string)> targets = crosscoder.Config.Sae ? [.. ScalingTargets.All.Where(t => t.Kind == TargetKind.Activation)] : ScalingTargets.All;
+        SafetensorsWriter writer = new();
+        ScalingTensors.Add(writer, sums, products, written, targets);
+        if (written is not null)
         {
-            stop.ThrowIfCancellationRequested();
-            int rows = (int)Math.Min(BatchRows, shape[0] - first);
-            backend.Upload(x_NE.AsSpan((int)(first * crosscoder.E), rows * crosscoder.E), acts_BE.SliceRows(0, rows));
-            crosscoder.Encode(acts_BE.SliceRows(0, rows), code);
-            crosscoder.Decode(code, recon_BE.SliceRows(0, rows));
-            sums.Add(0, code, acts_BE.SliceRows(0, rows), recon_BE.SliceRows(0, rows));
-            progress.Report("scale", first + rows, shape[0], "rows");
+            writer.Add("latent_indices", Array.ConvertAll(written, j => (long)j), written.Length);
         }
 
-        SafetensorsWriter writer = new();
-        ScalingTensors.Add(writer, sums, new LatentProducts(raw.WDec_LE, raw.BDec_E, offsets));
-        writer.Save(output);
-        progress.Done("scale", $"{crosscoder.Latents} latents over {shape[0]} rows, written to {output}");
-    }
-    static void RequireFinite(string path, float[] x_NE, int[] offsets)
-    {
-        int e = offsets[^1];
-        for (int row = 0; row < x_NE.Length / e; row++)
+        if (settings.Vectors != VectorChoice.Own)
         {
-            ReadOnlySpan<float> row_E = x_NE.AsSpan(row * e, e);
-            if (FiniteRows.FirstBad(row_E) is { } column)
+            int[] order = written ?? [.. Enumerable.Range(0, crosscoder.Latents)];
+            int width = directions.Vectors_LD.Columns;
+            writer.Add(ScalingDirections.Tensor, order.SelectMany(directions.Of).ToArray(), order.Length, width);
+            if (directions.RandomLatents is { } from)
             {
-                int model = FiniteRows.Model(offsets, column);
-                throw new DiffractException($"{path}: x[{row}, {model}, {column - offsets[model]}] is {row_E[column]}; wanted numbers: make the activations again");
+                writer.Add("random_indices", Array.ConvertAll(order, j => (long)from[j]), order.Length);
             }
         }
+
+        writer.Save(settings.Out);
+        if (settings.Published is { } folder)
+        {
+            PublishedScalers.Write(folder, settings, sums, products, directions, written, targets, rows);
+        }
+    }
+
+    static void Check(LooseScalingSettings settings)
+    {
+        if (settings.VectorsFile is not null && settings.Vectors != VectorChoice.Random)
+        {
+            throw DiffractException.Argument("--vectors-file belongs to --vectors random; give both or neither");
+        }
+
+        if (settings.ActiveAbove is { } t && !(t > 0 && t < 1))
+        {
+            throw DiffractException.Argument(FormattableString.Invariant($"--active-above {t} is out of range; wanted a share of the maximum between 0 and 1"));
+        }
+
+        if (settings.Maxima is not null && settings.ActiveAbove is null)
+        {
+            throw DiffractException.Argument("--maxima belongs to --active-above; give both, or neither");
+        }
+
+        if (settings.Samples is < 1 || settings.Offset < 0)
+        {
+            throw DiffractException.Argument($"--num-samples {settings.Samples} --n-offset {settings.Offset} cannot be taken; wanted at least 1 sample and an offset from 0");
+        }
+
+        if (settings.Offset > 0 && settings.Samples is null)
+        {
+            throw DiffractException.Argument("--n-offset counts in --num-samples; give both");
+        }
+    }
+
+    static (int First, int Count) Rows(LooseScalingSettings settings, int rows)
+    {
+        long count = settings.Samples ?? rows, first = settings.Offset * count;
+        return first < rows
+            ? ((int)first, (int)Math.Min(count, rows - first))
+            : throw DiffractException.Argument($"--n-offset {settings.Offset} of {count} samples begins behind the last of {rows} rows of {settings.Dictionary.Activations}; wanted a smaller one");
+    }
+
+    static ScalingDirections Directions(LooseScalingSettings settings, Crosscoder crosscoder, RawDecoder raw, int[]? written)
+    {
+        Matrix own_LD = BetaSums.Directions(raw.WDec_LE, crosscoder.ModelOffsets);
+        return settings.Vectors == VectorChoice.Own ? ScalingDirections.Own(own_LD)
+            : settings.VectorsFile is { } file ? ScalingDirections.Read(file, own_LD.Rows, own_LD.Columns, written)
+            : ScalingDirections.Draw(settings.Vectors, own_LD, settings.Seed);
+    }
+
+    /// <summary>T·max of each latent in units of the code: stored maxima are mostly scaled, which these are not (spec 12, 24).</summary>
+    static float[]? Floor(LooseScalingSettings settings, LooseCodes codes, int first, int count, IProgressSink progress, CancellationToken stop)
+    {
+        if (settings.ActiveAbove is not { } share)
+        {
+            return null;
+        }
+
+        float[] max_L = settings.Maxima is { } file ? CodeMaxima.Read(file, codes.Crosscoder.Latents) : CodeMaxima.Of(codes, first, count, progress, stop);
+        return [.. max_L.Select(m => (float)(share * m))];
     }
 }

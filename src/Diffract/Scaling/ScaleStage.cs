@@ -27,6 +27,7 @@ public static class ScaleStage
         RunFolder run = context.Run;
         using ScanInputs inputs = ScanInputs.Open(run, settings.Name, context.Backend, context.Memory);
         Crosscoder crosscoder = inputs.Crosscoder;
+        DictionaryForm.Require(crosscoder, settings.Name, "Latent Scaling");
         ScalingModels.Check(crosscoder, settings.Name, settings.AllowUnsetThreshold);
         string folder = run.Scaling(settings.Name);
         StageManifest plan = new()

@@ -6,15 +6,14 @@ namespace Diffract.Scaling;
 /// <summary>Which crosscoders Latent Scaling can take.</summary>
 public static class ScalingModels
 {
-    /// <summary>Refuses other than one code for two models of one width, and BatchTopK without a threshold unless that is allowed.</summary>
+    /// <summary>Refuses a crosscoder on other than two models of one width, and BatchTopK without a threshold unless that is allowed.</summary>
     /// <param name="crosscoder">The crosscoder.</param>
     /// <param name="name">What the message calls it.</param>
     /// <param name="allowUnsetThreshold">Go on with a dense code.</param>
     public static void Check(Crosscoder crosscoder, string name, bool allowUnsetThreshold)
     {
-        DictionaryForm.Require(crosscoder, name, "Latent Scaling");
         int[] widths = crosscoder.Config.Widths;
-        if (widths.Length != 2 || widths[0] != widths[1])
+        if (!crosscoder.Config.Sae && (widths.Length != 2 || widths[0] != widths[1]))
         {
             throw new DiffractException($"crosscoder {name} has models of width {string.Join(" and ", widths)}; Latent Scaling compares two models of one width");
         }

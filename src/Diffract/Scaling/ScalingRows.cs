@@ -13,7 +13,7 @@ public static class ScalingRows
     public static ScalingRow[] From(BetaSums sums, LatentProducts products, Matrix wDec_LE, int[] modelOffsets)
     {
         ScalingRow[] rows = new ScalingRow[sums.Latents];
-        double[] total = new double[sums.Columns], without = new double[sums.Columns];
+        double[] total = new double[sums.TotalColumns], without = new double[sums.TotalColumns];
         double[] errors = new double[sums.Blocks], reconstructions = new double[sums.Blocks];
         for (int j = 0; j < rows.Length; j++)
         {

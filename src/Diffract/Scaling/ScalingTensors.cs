@@ -8,27 +8,40 @@ namespace Diffract.Scaling;
 /// </summary>
 public static class ScalingTensors
 {
-    public static void Add(SafetensorsWriter writer, BetaSums sums, LatentProducts products)
+    /// <summary>Adds the tensors of some targets, of some latents in their order.</summary>
+    /// <param name="writer">Added to.</param>
+    /// <param name="sums">Over all tokens.</param>
+    /// <param name="products">Of the same directions.</param>
+    /// <param name="latents">Which; null for all.</param>
+    /// <param name="targets">Which; null for all eight.</param>
+    public static void Add(
+        SafetensorsWriter writer, BetaSums sums, LatentProducts products, IReadOnlyList<int>? latents = null, IReadOnlyList<(TargetKind Kind, int Model, string Name)>? targets = null)
     {
-        int latents = sums.Latents;
-        double[] total = new double[sums.Columns];
-        foreach ((TargetKind kind, int model, string name) in ScalingTargets.All)
+        foreach ((TargetKind kind, int model, string name) in targets ?? ScalingTargets.All)
         {
-            double[] beta = new double[latents], count = new double[latents], nominator = new double[latents], normF = new double[latents], normD = new double[latents];
-            for (int j = 0; j < latents; j++)
+            foreach ((string part, double[] values) in Of(sums, products, latents, kind, model))
             {
-                sums.Total(j, total);
-                beta[j] = Beta.Of(kind, model, total, products, j);
-                nominator[j] = Beta.Nominator(kind, model, total, products, j);
-                (count[j], normF[j], normD[j]) = (total[0], total[2], products.DirectionSquared(j));
+                writer.Add($"{name}.{part}", values, values.Length);
             }
-
-            writer.Add(name + ".beta", beta, latents);
-            writer.Add(name + ".count_active", count, latents);
-            writer.Add(name + ".nominator", nominator, latents);
-            writer.Add(name + ".norm_f", normF, latents);
-            writer.Add(name + ".norm_d", normD, latents);
         }
+    }
+
+    /// <summary>The five tensors of a target by their published names.</summary>
+    public static IReadOnlyList<(string Name, double[] Values_L)> Of(BetaSums sums, LatentProducts products, IReadOnlyList<int>? latents, TargetKind kind, int model)
+    {
+        int count = latents?.Count ?? sums.Latents;
+        double[] total = new double[sums.TotalColumns];
+        double[] beta = new double[count], active = new double[count], nominator = new double[count], normF = new double[count], normD = new double[count];
+        for (int i = 0; i < count; i++)
+        {
+            int j = latents?[i] ?? i;
+            sums.Total(j, total);
+            beta[i] = Beta.Of(kind, model, total, products, j);
+            nominator[i] = Beta.Nominator(kind, model, total, products, j);
+            (active[i], normF[i], normD[i]) = (total[0], total[2], products.DirectionSquared(j));
+        }
+
+        return [("beta", beta), ("count_active", active), ("nominator", nominator), ("norm_f", normF), ("norm_d", normD)];
     }
 
     /// <summary><c>blocks.sums</c> [blocks, L, 3 + 2M]: count, Σf, Σf², A by model, R by model.</summary>

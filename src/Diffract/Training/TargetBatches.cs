@@ -40,34 +40,6 @@ public sealed class TargetBatches : IBatchSource
 
         pairs_BE = pairs_BE.SliceRows(0, acts_BE.Rows);
         _pairs.Fill(index, pairs_BE);
-        int split = _pairs.ModelOffsets[1];
-        for (int b = 0; b < acts_BE.Rows; b++)
-        {
-            ReadOnlySpan<float> ofBase = pairs_BE.Row(b)[..split], ofChat = pairs_BE.Row(b)[split..];
-            Span<float> row = acts_BE.Row(b);
-            switch (_target)
-            {
-                case SaeTarget.Base:
-                    ofBase.CopyTo(row);
-                    break;
-                case SaeTarget.Chat:
-                    ofChat.CopyTo(row);
-                    break;
-                case SaeTarget.DifferenceBc:
-                    Subtract(ofBase, ofChat, row);
-                    break;
-                default:
-                    Subtract(ofChat, ofBase, row);
-                    break;
-            }
-        }
-    }
-
-    static void Subtract(ReadOnlySpan<float> from, ReadOnlySpan<float> what, Span<float> to)
-    {
-        for (int d = 0; d < to.Length; d++)
-        {
-            to[d] = from[d] - what[d];
-        }
+        SaeTargets.Take(pairs_BE, _pairs.ModelOffsets[1], _target, acts_BE);
     }
 }

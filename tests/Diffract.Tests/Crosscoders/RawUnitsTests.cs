@@ -4,6 +4,7 @@ using Diffract.Compute.Reference;
 using Diffract.Crosscoders;
 using Diffract.Evidence;
 using Diffract.Formats;
+using Diffract.Latents;
 using Diffract.Runs;
 using Diffract.Scaling;
 
@@ -150,7 +151,7 @@ public sealed class RawUnitsTests : IDisposable
         SafetensorsWriter writer = new();
         writer.Add("x", flat, Tokens, 2, 4);
         writer.Save(x);
-        LooseScaling.Run(_backend, new SilentProgress(), folder, x, y, false, InputScale.Unsaid, CancellationToken.None);
+        LooseScaling.Run(_backend, new SilentProgress(), new LooseScalingSettings { Dictionary = new LooseReading { Folder = folder, Activations = x }, Out = y }, CancellationToken.None);
         return SafetensorsFile.Open(y);
     }
 

@@ -7,7 +7,7 @@ static class GoldenDictionary
 {
     public const string Prefix = "dictionary.";
 
-    /// <param name="name">l1 or batchtopk.</param>
+    /// <param name="name">A file of golden/scaling without its ending.</param>
     /// <param name="folder">Where model.safetensors and config.json go.</param>
     /// <param name="threshold">Replaces the file's threshold when given.</param>
     public static void Unpack(string name, string folder, float? threshold = null)
@@ -23,7 +23,9 @@ static class GoldenDictionary
         }
 
         writer.Save(Path.Combine(folder, "model.safetensors"));
-        string kind = name == "l1" ? """ "dict_class": "CrossCoder" """ : """ "dict_class": "BatchTopKCrossCoder", "k": 8 """;
-        File.WriteAllText(Path.Combine(folder, "config.json"), $$"""{ "activation_dim": 24, "dict_size": 128, "num_layers": 2, {{kind}} }""");
+        string kind = name == "l1" ? """ "num_layers": 2, "dict_class": "CrossCoder" """
+            : name.StartsWith("sae", StringComparison.Ordinal) ? """ "dict_class": "BatchTopKSAE", "k": 5 """
+            : """ "num_layers": 2, "dict_class": "BatchTopKCrossCoder", "k": 8 """;
+        File.WriteAllText(Path.Combine(folder, "config.json"), $$"""{ "activation_dim": 24, "dict_size": 128, {{kind}} }""");
     }
 }

@@ -218,7 +218,7 @@ public sealed class ScanStagesTests(ScanRun given) : IClassFixture<ScanRun>
         SafetensorsWriter writer = new();
         writer.Add("x", acts.SelectMany(row => row).ToArray(), acts.Length, 2, 128);
         writer.Save(x);
-        LooseScaling.Run(given.Backend, new SilentProgress(), given.Run.Crosscoder(name), x, y, false, InputScale.Unsaid, TestContext.Current.CancellationToken);
+        LooseScaling.Run(given.Backend, new SilentProgress(), new LooseScalingSettings { Dictionary = new LooseReading { Folder = given.Run.Crosscoder(name), Activations = x }, Out = y }, TestContext.Current.CancellationToken);
         return SafetensorsFile.Open(y);
     }
 

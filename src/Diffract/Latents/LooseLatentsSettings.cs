@@ -1,0 +1,29 @@
+namespace Diffract.Latents;
+
+/// <summary>What decides a latent table from weights alone.</summary>
+public sealed record LooseLatentsSettings
+{
+    /// <summary>Folder of the dictionary.</summary>
+    public required string Folder { get; init; }
+
+    /// <summary>CSV to write.</summary>
+    public required string Out { get; init; }
+
+    /// <summary>Another dictionary, for the largest cosines; null: none.</summary>
+    public string? Against { get; init; }
+
+    /// <summary>A table whose other columns are kept; null: none.</summary>
+    public string? Table { get; init; }
+
+    /// <summary>Folder for the published sets of latents; null: not written.</summary>
+    public string? Sets { get; init; }
+
+    /// <summary>Latents in the set of the smallest norm differences; -1: as many as are tagged chat-only.</summary>
+    public int Lowest { get; init; } = 3176;
+
+    /// <summary>Latents in the sample of the shared ones.</summary>
+    public int Sample { get; init; } = 1000;
+
+    /// <summary>Of the samples.</summary>
+    public uint Seed { get; init; } = 42;
+}
