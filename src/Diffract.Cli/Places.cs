@@ -1,4 +1,5 @@
 using Diffract.Formats.Hub;
+using Diffract.Formats.Rows;
 using Diffract.Runs;
 
 namespace Diffract.Cli;
@@ -12,6 +13,9 @@ static class Places
     public static string Tokenizer(string text, IProgressSink progress, CancellationToken stop) => HubFolder.Resolve(text, HubContents.Tokenizer, Settings(), progress, stop);
 
     public static string Dictionary(string text, IProgressSink progress, CancellationToken stop) => HubFolder.Resolve(text, HubContents.Dictionary, Settings(), progress, stop);
+
+    /// <summary>The files that names of files, folders and patterns mean, in their order.</summary>
+    public static IReadOnlyList<string> Data(IEnumerable<string>? texts) => [.. (texts ?? []).SelectMany(DataFiles.Find)];
 
     static HubSettings Settings() => HubSettings.Read(Environment.GetEnvironmentVariable);
 }

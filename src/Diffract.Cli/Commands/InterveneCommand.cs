@@ -22,7 +22,7 @@ static class InterveneCommand
         Option<string> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model, or its name on the hub; its tokenizer and template read turns.", Required = true };
         Option<string> crosscoder = new("--crosscoder") { Description = "Crosscoder folder in any published layout (diffract export --help lists them).", Required = true };
         Option<int> layer = new("--layer") { Description = "0-based block after which to edit.", Required = true };
-        Option<string> chats = new("--chats") { Description = "JSON lines, plain or .gz, with turns, or with ids and roles as `tokenize` writes them.", Required = true };
+        Option<string> chats = new("--chats") { Description = "Chats in a file of any format (JSON lines, CSV, Parquet; .gz, .zst), or lines with ids and roles as `tokenize` writes them.", Required = true };
         Option<string[]> latents = new("--latents") { Description = "NAME=I.json, I.json a JSON array of latent indices; may be repeated. Default: none.", AllowMultipleArgumentsPerToken = true };
         Option<string?> scale = new("--input-scale") { Description = "For a crosscoder trained on scaled activations: one factor, one for each model (0.21,0.19), auto (the square root of the width over their mean norm), or none. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
         Option<int?> context = new("--context") { Description = "Chats are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
@@ -37,6 +37,7 @@ static class InterveneCommand
             command.Options.Add(option);
         }
 
+        DataOptions data = new(command, texts: false, skips: false);
         ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) => LooseIntervention.Run(
             backend,
@@ -47,7 +48,8 @@ static class InterveneCommand
                 ChatModel = Places.Model(parse.GetValue(chatModel)!, progress, stop),
                 Crosscoder = Places.Dictionary(parse.GetValue(crosscoder)!, progress, stop),
                 Layer = parse.GetValue(layer),
-                Chats = parse.GetValue(chats)!,
+                Chats = DataOptions.One("--chats", parse.GetValue(chats)!),
+                Columns = data.Of(parse),
                 ChatFormat = format.Of(parse),
                 Latents = [.. (parse.GetValue(latents) ?? []).Select(NameAndFile)],
                 InputScale = InputScale.Parse(parse.GetValue(scale)),

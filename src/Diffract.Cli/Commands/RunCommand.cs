@@ -14,8 +14,8 @@ static class RunCommand
     {
         Option<string> baseModel = new("--base") { Description = "Folder of the base model's checkpoint, or its name on the hub: org/name[@revision].", Required = true };
         Option<string> chatModel = new("--chat") { Description = "Folder of the chat model's checkpoint, or its name on the hub; its tokenizer and chat template are used.", Required = true };
-        Option<string[]> texts = new("--text") { Description = "Files of documents: JSON lines with `text`, plain or .gz. --text or --chats alone is enough.", AllowMultipleArgumentsPerToken = true };
-        Option<string[]> chats = new("--chats") { Description = "Files of chats: JSON lines with `turns`, plain or .gz.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> texts = new("--text") { Description = $"Documents: {DataOptions.Formats}. --text or --chats alone is enough.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> chats = new("--chats") { Description = "Chats, from the same kinds of files; the shapes in which chats are published are known (docs/formats.md).", AllowMultipleArgumentsPerToken = true };
         Option<string[]> crosscoders = new("--crosscoder") { Description = "Folders of crosscoders to examine, or their names on the hub (org/name[/folder][@revision]): nothing is trained then.", AllowMultipleArgumentsPerToken = true };
         Option<string?> scale = new("--input-scale") { Description = "For a crosscoder trained on scaled activations: one factor, one for each model (0.21,0.19), auto (the square root of the width over their mean norm), or none. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
         Option<int?> layer = new("--layer") { Description = "Hooked block, counted from 0. Default: half the blocks, rounded down." };
@@ -39,6 +39,7 @@ static class RunCommand
         {
             baseModel, chatModel, texts, chats, crosscoders, scale, layer, tokens, hours, skipFirst, replace, storage, stream, keep, kind, preset, seed, output, fresh, unset, memory,
         };
+        DataOptions data = new(command, texts: true, skips: true);
         ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
@@ -46,8 +47,10 @@ static class RunCommand
             {
                 BaseModel = Places.Model(parse.GetValue(baseModel)!, progress, stop),
                 ChatModel = Places.Model(parse.GetValue(chatModel)!, progress, stop),
-                Texts = parse.GetValue(texts) ?? [],
-                Chats = parse.GetValue(chats) ?? [],
+                Texts = Places.Data(parse.GetValue(texts)),
+                Chats = Places.Data(parse.GetValue(chats)),
+                Columns = data.Of(parse),
+                MostSkipped = data.MostSkipped(parse),
                 ChatFormat = format.Of(parse),
                 Crosscoders = [.. (parse.GetValue(crosscoders) ?? []).Select(c => Places.Dictionary(c, progress, stop))],
                 InputScale = InputScale.Parse(parse.GetValue(scale)),

@@ -13,14 +13,14 @@ static class TokenizeCommand
             Turns documents and chats into the tokens of a run folder: ids, roles, labels, and the split into training, scaling and held-out documents.
 
             Loose files: diffract tokenize --model DIR --text F.jsonl --out O.jsonl
-              One output line for each input line (text or turns): ids, offsets (pairs, in code points), roles (bos 1, template 2, user 4, assistant 8, plain 16, system
+              One output line for each input row (text or turns): ids, offsets (pairs, in code points), roles (bos 1, template 2, user 4, assistant 8, plain 16, system
               32). DIR needs tokenizer.json, and a chat template when a line has turns and --chat-format is template.
             """);
         Argument<string?> run = new("run") { Description = "Run folder; made where it is missing.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> baseModel = new("--base") { Description = "Checkpoint folder of the base model, or its name on the hub." };
         Option<string?> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model, or its name on the hub; its tokenizer and chat template are used." };
-        Option<string[]> text = new("--text") { Description = "Documents: JSON lines with text, plain or .gz; several files may be given.", AllowMultipleArgumentsPerToken = true };
-        Option<string[]> chats = new("--chats") { Description = "Chats: JSON lines with turns; several files may be given.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> text = new("--text") { Description = $"Documents: {DataOptions.Formats}. Several may be given.", AllowMultipleArgumentsPerToken = true };
+        Option<string[]> chats = new("--chats") { Description = "Chats, from the same kinds of files; the shapes in which chats are published are known (docs/formats.md).", AllowMultipleArgumentsPerToken = true };
         Option<long?> tokens = new("--tokens") { Description = "Cap on the tokens of all splits. Default: all." };
         Option<int?> context = new("--context") { Description = "Documents are cut after so many tokens. Default: 1024, or what the models can read if that is less." };
         Option<string?> replace = new("--replace") { Description = "What the base model reads in place of ids that it lacks or handles badly, as ID=ID,ID=ID, or none; stored ids stay the originals. Default: 128006=1432,128007=827,128009=827 for a Llama 3.1 or 3.2 base without a chat template of its own, else none." };
@@ -35,6 +35,7 @@ static class TokenizeCommand
             command.Options.Add(option);
         }
 
+        DataOptions data = new(command, texts: true, skips: true);
         ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
@@ -45,7 +46,8 @@ static class TokenizeCommand
                     throw DiffractException.Argument("loose files take --model DIR --text F.jsonl --out O.jsonl, one file and no run folder; see `diffract tokenize --help`");
                 }
 
-                (int lines, long count) = TextEncoder.EncodeFile(Places.Tokenizer(parse.GetValue(model)!, progress, stop), file, parse.GetValue(output)!, format.Of(parse), stop);
+                (int lines, long count) = TextEncoder.EncodeFile(
+                    Places.Tokenizer(parse.GetValue(model)!, progress, stop), DataOptions.One("--text", file), parse.GetValue(output)!, format.Of(parse), data.Of(parse), stop);
                 progress.Done("tokenize", $"{lines} lines, {count} tokens in {parse.GetValue(output)}");
                 return;
             }
@@ -59,8 +61,10 @@ static class TokenizeCommand
             {
                 BaseModel = Places.Model(b, progress, stop),
                 ChatModel = Places.Model(c, progress, stop),
-                Texts = parse.GetValue(text) ?? [],
-                Chats = parse.GetValue(chats) ?? [],
+                Texts = Places.Data(parse.GetValue(text)),
+                Chats = Places.Data(parse.GetValue(chats)),
+                Columns = data.Of(parse),
+                MostSkipped = data.MostSkipped(parse),
                 ChatFormat = format.Of(parse),
                 MaxTokens = parse.GetValue(tokens),
                 Context = parse.GetValue(context),

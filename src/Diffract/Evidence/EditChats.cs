@@ -8,18 +8,19 @@ namespace Diffract.Evidence;
 /// <summary>Reads the chats of a loose <c>intervene</c>.</summary>
 public static class EditChats
 {
-    /// <param name="file">JSON lines, plain or .gz: <c>turns</c>, or <c>ids</c> and <c>roles</c> as <c>tokenize</c> writes them.</param>
+    /// <param name="file">Rows of any format: turns, or <c>ids</c> and <c>roles</c> as <c>tokenize</c> writes them.</param>
+    /// <param name="columns">Which column holds the turns.</param>
     /// <param name="encoder">Made when the first line with turns comes.</param>
     /// <param name="context">Chats are cut after so many tokens.</param>
     /// <param name="vocabulary">Ids must be below it.</param>
     /// <returns>One a line, in order, keyed by the line's number from 0.</returns>
-    public static List<EditChat> Read(string file, Func<TextEncoder> encoder, int context, int vocabulary)
+    public static List<EditChat> Read(string file, TextColumns columns, Func<TextEncoder> encoder, int context, int vocabulary)
     {
         Lazy<TextEncoder> lazy = new(encoder);
         List<EditChat> chats = [];
-        foreach ((string text, int line) in JsonLines.Lines(file))
+        foreach ((string text, int line) in TextRows.Json(file))
         {
-            (int[] ids, byte[] roles) = Tokens(text, file, line) ?? Encode(JsonLines.Parse(text, file, line), lazy.Value, context);
+            (int[] ids, byte[] roles) = Tokens(text, file, line) ?? Encode(TextRows.OfJson(text, file, line, columns, TextKind.Either), lazy.Value, context);
             int strange = Array.FindIndex(ids, id => id < 0 || id >= vocabulary);
             if (strange >= 0)
             {
@@ -37,10 +38,10 @@ public static class EditChats
     {
         if (item.Turns is null)
         {
-            throw new DiffractException($"{item.File} line {item.Line} is a document; wanted a chat with turns, or ids and roles");
+            throw new DiffractException($"{item.Place} is a document; wanted a chat with turns, or ids and roles");
         }
 
-        EncodedText encoded = encoder.TryChat(item.Turns, out string? fault, context) ?? throw new DiffractException($"{item.File} line {item.Line} {fault}; mend or remove it");
+        EncodedText encoded = encoder.TryChat(item.Turns, out string? fault, context) ?? throw new DiffractException($"{item.Place} {fault}; mend or remove it");
         return (encoded.Ids, encoded.Roles);
     }
 
@@ -68,7 +69,7 @@ public static class EditChats
         }
         catch (JsonException)
         {
-            // JsonLines says it better.
+            // TextRows says it better.
             return null;
         }
         catch (Exception e) when (e is InvalidOperationException or FormatException)

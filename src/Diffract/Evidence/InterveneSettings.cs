@@ -20,8 +20,11 @@ public sealed record InterveneSettings
     /// <summary>0-based block after which activations are edited.</summary>
     public required int Layer { get; init; }
 
-    /// <summary>JSON lines with <c>turns</c>, or with <c>ids</c> and <c>roles</c>.</summary>
+    /// <summary>Rows of any format with turns, or with <c>ids</c> and <c>roles</c>.</summary>
     public required string Chats { get; init; }
+
+    /// <summary>Which column holds the turns.</summary>
+    public TextColumns Columns { get; init; } = new();
 
     /// <summary>How turns are written.</summary>
     public ChatFormat ChatFormat { get; init; } = ChatFormat.Own;

@@ -27,7 +27,7 @@ public static class LooseIntervention
         InputScaling.Check(crosscoder, settings.Crosscoder, settings.InputScale);
         Lazy<TextEncoder> encoder = new(() => TextEncoder.Load(settings.ChatModel, settings.ChatFormat));
         int skipFirst = SkipFirst(settings, encoder, context, progress);
-        List<EditChat> chats = EditChats.Read(settings.Chats, () => encoder.Value, context, chatVocabulary);
+        List<EditChat> chats = EditChats.Read(settings.Chats, settings.Columns, () => encoder.Value, context, chatVocabulary);
         RequireOneTokenizer(settings, encoder);
         ReplacementMap replace = settings.Replace ?? PairFamily.Replacement(settings.BaseModel, settings.ChatModel, () => encoder.Value.Tokenizer);
         chats = ForBoth(chats, new PairVocabulary(baseVocabulary, chatVocabulary, replace, id => encoder.IsValueCreated ? encoder.Value.Tokenizer.TokenText(id) : ""), skipFirst);
@@ -119,8 +119,8 @@ public static class LooseIntervention
             return;
         }
 
-        IEnumerable<TextItem> items = JsonLines.Lines(settings.Chats).Take(ComparedChats)
-            .Where(l => EditChats.Tokens(l.Text, settings.Chats, l.Line) is null).Select(l => JsonLines.Parse(l.Text, settings.Chats, l.Line));
+        IEnumerable<TextItem> items = TextRows.Json(settings.Chats).Take(ComparedChats)
+            .Where(l => EditChats.Tokens(l.Text, settings.Chats, l.Number) is null).Select(l => TextRows.OfJson(l.Text, settings.Chats, l.Number, settings.Columns, TextKind.Either));
         if (PairTokenizers.Compare(items, Tokenizer.Load(settings.BaseModel), encoder.Value).Difference is { } difference)
         {
             throw new DiffractException($"intervene: the models read different tokens, their tokenizers differ on {difference}; interventions want one stream of tokens");

@@ -24,6 +24,8 @@ public static class MainPath
             ChatModel = settings.ChatModel,
             Texts = settings.Texts,
             Chats = settings.Chats,
+            Columns = settings.Columns,
+            MostSkipped = settings.MostSkipped,
             SkipFirst = settings.SkipFirst,
             ChatFormat = settings.ChatFormat,
             Replace = settings.Replace,

@@ -20,6 +20,12 @@ public sealed record PipelineSettings
     /// <summary>Files of chats.</summary>
     public IReadOnlyList<string> Chats { get; init; } = [];
 
+    /// <summary>Which columns of those files hold them.</summary>
+    public TextColumns Columns { get; init; } = new();
+
+    /// <summary>Share of the documents, and of the chats, that may be passed over because they cannot be used.</summary>
+    public double MostSkipped { get; init; } = 0.01;
+
     /// <summary>So many positions at the beginning of each document are not stored, and no edit touches them; null: by family.</summary>
     public int? SkipFirst { get; init; }
 

@@ -155,6 +155,11 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
             asked["storage"] = settings.Storage.Name();
         }
 
+        if (settings.Columns.Describe() is { Count: > 0 } columns)
+        {
+            asked["columns"] = columns;
+        }
+
         return asked;
     }
 

@@ -138,13 +138,8 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
             skipped.Add("No documents were given: what both models do with plain text is not looked at.");
         }
 
-        if (tokens.Manifest.Facts.Integer("skippedChats") is > 0 and long passed)
-        {
-            JsonObject? first = (tokens.Manifest.Facts["skipped"] as JsonArray)?.OfType<JsonObject>().FirstOrDefault();
-            string example = first is null ? "" : $"; the first is {Path.GetFileName(first.Text("file") ?? "")} line {first.Text("line")}, which {first.Text("why")}";
-            skipped.Add($"{Counted(passed, "chat")} could not be used and {(passed == 1 ? "was" : "were")} passed over{example}.");
-        }
-
+        PassedOver(skipped, "skippedDocuments", "documents", "document");
+        PassedOver(skipped, "skippedChats", "chats", "chat");
         foreach (ReportCrosscoder c in crosscoders)
         {
             skipped.AddRange(c.Missing.OrderBy(m => m.Key, StringComparer.Ordinal).GroupBy(m => m.Value).Select(g => $"{ReportWords.Label(c)}: no {List([.. g.Select(m => Section(m.Key))])}, because {g.Key}."));
@@ -155,6 +150,15 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
         }
 
         return skipped;
+    }
+
+    void PassedOver(List<string> skipped, string fact, string kind, string word)
+    {
+        if (tokens.Manifest.Facts.Integer(fact) is > 0 and long passed)
+        {
+            string reasons = tokens.Manifest.Facts["skipped"] is JsonObject all && all[kind] is JsonObject counts ? string.Join("; ", counts.Take(5).Select(r => $"{r.Value} {r.Key}")) : "";
+            skipped.Add($"{Counted(passed, word)} could not be used and {(passed == 1 ? "was" : "were")} passed over{(reasons.Length > 0 ? $" ({reasons})" : "")}; tokens/skipped.jsonl lists them.");
+        }
     }
 
     static string Section(string key) => key switch

@@ -16,14 +16,15 @@ public static class ChatRenderer
     /// <c>add_generation_prompt</c> and the special tokens that <c>tokenizer_config.json</c> names; the line's own keys win.
     /// </summary>
     /// <param name="folder">Folder with <c>chat_template.jinja</c> or <c>tokenizer_config.json</c>.</param>
-    /// <param name="chats">JSON lines with <c>messages</c> or <c>turns</c>.</param>
+    /// <param name="chats">Rows of any format: <c>messages</c> or <c>turns</c> are given to the template as they are, turns of another shape as role and content.</param>
     /// <param name="output">File to write.</param>
     /// <param name="addGenerationPrompt">What the template sees under this name where a line does not say.</param>
     /// <param name="now">What <c>strftime_now</c> prints.</param>
+    /// <param name="columns">Which column holds the turns; null: those of the defaults.</param>
     /// <param name="stop">Stops between two lines.</param>
     /// <returns>Lines, and how many of them are errors.</returns>
     /// <exception cref="DiffractException">There is no template, or a line is not a chat.</exception>
-    public static (int Lines, int Errors) RenderFile(string folder, string chats, string output, bool addGenerationPrompt, DateTime now, CancellationToken stop)
+    public static (int Lines, int Errors) RenderFile(string folder, string chats, string output, bool addGenerationPrompt, DateTime now, TextColumns? columns = null, CancellationToken stop = default)
     {
         if (!Directory.Exists(folder))
         {
@@ -50,14 +51,14 @@ public static class ChatRenderer
         }
 
         int lines = 0, errors = 0;
-        IEnumerable<(string Text, int Line)> read = JsonLines.Lines(chats);
+        IEnumerable<(string Text, int Number)> read = TextRows.Json(chats);
         AtomicFile.Write(output, stream =>
         {
             using StreamWriter writer = new(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true);
             foreach ((string text, int line) in read)
             {
                 stop.ThrowIfCancellationRequested();
-                (string made, bool failed) = Line(template, fault, Variables(text, chats, line, tokens), now);
+                (string made, bool failed) = Line(template, fault, Variables(text, chats, line, columns ?? new TextColumns(), tokens), now);
                 writer.Write(made + "\n");
                 lines++;
                 errors += failed ? 1 : 0;
@@ -81,26 +82,27 @@ public static class ChatRenderer
 
     static string Quoted(string text) => JsonSerializer.Serialize(text, Readable);
 
-    static Dictionary<string, object?> Variables(string text, string file, int line, Dictionary<string, object?> tokens)
+    static Dictionary<string, object?> Variables(string text, string file, int line, TextColumns columns, Dictionary<string, object?> tokens)
     {
         try
         {
             using JsonDocument document = JsonDocument.Parse(text);
             JsonElement chat = document.RootElement;
             JsonElement messages = default;
-            bool has = chat.ValueKind == JsonValueKind.Object && (chat.TryGetProperty("messages", out messages) || chat.TryGetProperty("turns", out messages));
-            if (!has || messages.ValueKind != JsonValueKind.Array)
+            bool asItIs = columns.Chats is null && chat.ValueKind == JsonValueKind.Object && (chat.TryGetProperty("messages", out messages) || chat.TryGetProperty("turns", out messages));
+            if (asItIs && messages.ValueKind != JsonValueKind.Array)
             {
                 throw new DiffractException($"{file} line {line} has no list of messages; wanted {{\"messages\": [{{\"role\": …, \"content\": …}}, …]}} or the same as turns");
             }
 
             Dictionary<string, object?> variables = new(tokens);
+            object? made = asItIs ? JinjaValues.FromJson(messages) : ChatMessages.Of(TextRows.OfJson(text, file, line, columns, TextKind.Chats).Turns!);
             foreach (JsonProperty property in chat.EnumerateObject().Where(p => p.Name != "turns"))
             {
                 variables[property.Name] = JinjaValues.FromJson(property.Value);
             }
 
-            variables["messages"] = JinjaValues.FromJson(messages);
+            variables["messages"] = made;
             return variables;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or JinjaException)

@@ -48,12 +48,12 @@ static class CustomFormat
             int around = made.Roles.Count(r => (r & (byte)TokenRole.Template) != 0);
             if (around != 5 * item.Turns!.Count)
             {
-                throw new DiffractException($"{item.File} line {item.Line}: its {item.Turns.Count} turns have {around} template tokens in the custom format, wanted five a turn; choose words that do not merge with what stands beside them");
+                throw new DiffractException($"{item.Place}: its {item.Turns.Count} turns have {around} template tokens in the custom format, wanted five a turn; choose words that do not merge with what stands beside them");
             }
 
             if (reference?.TryChat(item.Turns, out _) is { } own && !own.Roles.AsSpan().SequenceEqual(made.Roles))
             {
-                throw new DiffractException($"{item.File} line {item.Line}: the custom format gives {made.Ids.Length} tokens, Gemma's own {own.Ids.Length}, or other roles; choose words that do not merge with what stands beside them");
+                throw new DiffractException($"{item.Place}: the custom format gives {made.Ids.Length} tokens, Gemma's own {own.Ids.Length}, or other roles; choose words that do not merge with what stands beside them");
             }
         }
     }

@@ -1,18 +1,18 @@
-using System.Text.Json.Nodes;
 using Diffract.Text;
 
 namespace Diffract.Tokens;
 
-/// <summary>Reads some files' lines and encodes them in order, a few hundred at a time on all cores. Chats that cannot be rendered, or end without an answer, are passed over and listed.</summary>
-sealed class EncodedStream(IReadOnlyList<string> files, PairEncoder encoder, int context, CancellationToken stop)
+/// <summary>
+/// Encodes rows in order, a few hundred at a time on all cores. Rows that hold no text or no turns, chats that cannot be rendered, and chats that end without an answer are passed over and listed.
+/// </summary>
+sealed class EncodedStream(IEnumerable<TextItem> items, TextSource source, PairEncoder encoder, int context, CancellationToken stop) : IDisposable
 {
     const int Chunk = 512;
-    const int ListedSkips = 1000;
-    readonly IEnumerator<TextItem> _items = files.SelectMany(JsonLines.Read).GetEnumerator();
+    readonly IEnumerator<TextItem> _items = items.GetEnumerator();
     readonly Queue<(TextItem Item, PairText Text)> _ready = [];
     bool _ended;
 
-    public TextSource Source { get; init; }
+    public TextSource Source => source;
 
     /// <summary>Tokens taken so far.</summary>
     public long Tokens { get; private set; }
@@ -22,13 +22,11 @@ sealed class EncodedStream(IReadOnlyList<string> files, PairEncoder encoder, int
     /// <summary>Lines read so far that could have been taken, those passed over included.</summary>
     public int Seen { get; private set; }
 
-    public int Skipped { get; private set; }
+    /// <summary>Rows passed over so far.</summary>
+    public SkippedRows Skips { get; } = new();
 
     /// <summary>Lines read so far that have tokens, but none that is stored.</summary>
     public int WithoutRows { get; private set; }
-
-    /// <summary>The first thousand lines passed over: id, file, line, why.</summary>
-    public JsonArray Skips { get; } = [];
 
     /// <summary>The next line without taking it, or null at the end.</summary>
     public (TextItem Item, PairText Text)? Peek()
@@ -46,6 +44,8 @@ sealed class EncodedStream(IReadOnlyList<string> files, PairEncoder encoder, int
         Tokens += _ready.Dequeue().Text.Text.Ids.Length;
         Taken++;
     }
+
+    public void Dispose() => _items.Dispose();
 
     void Fill()
     {
@@ -70,11 +70,7 @@ sealed class EncodedStream(IReadOnlyList<string> files, PairEncoder encoder, int
             Seen++;
             if (made[i].Text is not { } text)
             {
-                Skipped++;
-                if (Skips.Count < ListedSkips)
-                {
-                    Skips.Add((JsonNode)new JsonObject { ["id"] = items[i].Id, ["file"] = items[i].File, ["line"] = items[i].Line, ["why"] = made[i].Fault });
-                }
+                Skips.Add(source, items[i], made[i].Fault!);
             }
             else if (text.Rows > 0)
             {
@@ -89,11 +85,9 @@ sealed class EncodedStream(IReadOnlyList<string> files, PairEncoder encoder, int
 
     (PairText? Text, string? Fault) Encode(TextItem item)
     {
-        if (item.Turns is null != (Source == TextSource.Document))
+        if (item.Fault is { } why)
         {
-            throw new Runs.DiffractException(Source == TextSource.Chat
-                ? $"{item.File} line {item.Line} has text, wanted turns; give documents with --text"
-                : $"{item.File} line {item.Line} has turns, wanted text; give chats with --chats");
+            return (null, why);
         }
 
         if (item.Turns is [.., { Role: not "assistant" }])

@@ -89,15 +89,16 @@ public sealed class TextEncoder(Tokenizer tokenizer, Func<ChatTemplate> template
 
     /// <summary>Writes a line of ids, offsets and roles for each line of a file, in order.</summary>
     /// <param name="modelFolder">Holds <c>tokenizer.json</c>, and a chat template when a line has turns.</param>
-    /// <param name="file">JSON lines with text or turns.</param>
+    /// <param name="file">Rows with text or turns.</param>
     /// <param name="output">File to write.</param>
     /// <param name="format">How chats are written; null: by the checkpoint's own template.</param>
+    /// <param name="columns">Which columns hold them; null: those of the defaults.</param>
     /// <param name="stop">Stops between lines; nothing is left then.</param>
     /// <returns>Lines and tokens written.</returns>
-    public static (int Lines, long Tokens) EncodeFile(string modelFolder, string file, string output, ChatFormat? format = null, CancellationToken stop = default)
+    public static (int Lines, long Tokens) EncodeFile(string modelFolder, string file, string output, ChatFormat? format = null, TextColumns? columns = null, CancellationToken stop = default)
     {
         TextEncoder encoder = Load(modelFolder, format);
-        IEnumerable<TextItem> items = JsonLines.Read(file);
+        IEnumerable<TextItem> items = TextRows.ReadSound(file, columns ?? new TextColumns(), TextKind.Either);
         CustomFormat.Check(encoder, modelFolder, format, items);
         (int lines, long tokens) = (0, 0);
         AtomicFile.Write(output, stream =>
@@ -107,7 +108,7 @@ public sealed class TextEncoder(Tokenizer tokenizer, Func<ChatTemplate> template
             {
                 stop.ThrowIfCancellationRequested();
                 string? fault = null;
-                EncodedText encoded = (item.Turns is null ? encoder.Document(item.Text!) : encoder.TryChat(item.Turns, out fault)) ?? throw new DiffractException($"{file} line {item.Line} {fault}");
+                EncodedText encoded = (item.Turns is null ? encoder.Document(item.Text!) : encoder.TryChat(item.Turns, out fault)) ?? throw new DiffractException($"{item.Place} {fault}");
                 writer.Write("{\"ids\": [");
                 writer.Write(string.Join(", ", encoded.Ids));
                 writer.Write("], \"offsets\": [");

@@ -11,6 +11,7 @@ public sealed unsafe class TokenStore : IDisposable
     internal const string MarksFile = "marks.bin";
     internal const string BaseIdsFile = "base_ids.bin";
     internal const string DocumentsFile = "documents.jsonl";
+    internal const string SkippedFile = "skipped.jsonl";
     const string PlantedStageName = "planted";
     const int MarkBytes = 3;
 

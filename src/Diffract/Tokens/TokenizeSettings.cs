@@ -11,11 +11,17 @@ public sealed record TokenizeSettings
     /// <summary>Checkpoint folder of the chat model, whose tokenizer and template are used.</summary>
     public required string ChatModel { get; init; }
 
-    /// <summary>Files of documents (JSON lines, plain or .gz).</summary>
+    /// <summary>Files of documents, in any format that <see cref="TextRows"/> reads.</summary>
     public IReadOnlyList<string> Texts { get; init; } = [];
 
     /// <summary>Files of chats.</summary>
     public IReadOnlyList<string> Chats { get; init; } = [];
+
+    /// <summary>Which columns hold them.</summary>
+    public TextColumns Columns { get; init; } = new();
+
+    /// <summary>Share of the documents, and of the chats, that may be passed over because they cannot be used.</summary>
+    public double MostSkipped { get; init; } = 0.01;
 
     /// <summary>How chats are written.</summary>
     public ChatFormat ChatFormat { get; init; } = ChatFormat.Own;

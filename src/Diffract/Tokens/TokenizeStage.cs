@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Diffract.Formats;
+using Diffract.Formats.Rows;
 using Diffract.Runs;
 using Diffract.Text;
 
@@ -16,7 +17,6 @@ public static class TokenizeStage
 {
     const int ComparedTexts = 200;
     const int DefaultContext = 1024;
-    const double MostSkipped = 0.01;
 
     internal static JsonSerializerOptions DocumentJson { get; } = new(Provenance.Json) { WriteIndented = false, Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) } };
 
@@ -62,13 +62,15 @@ public static class TokenizeStage
     static void Make(StageContext context, TokenizeSettings settings, StageManifest plan, TextEncoder encoder, int length, PairPlan pair)
     {
         System.Diagnostics.Stopwatch clock = System.Diagnostics.Stopwatch.StartNew();
-        CustomFormat.Check(encoder, (string)plan.Settings["chat"]!["folder"]!, settings.ChatFormat, settings.Chats.SelectMany(JsonLines.Read));
+        CustomFormat.Check(encoder, (string)plan.Settings["chat"]!["folder"]!, settings.ChatFormat, Chats(settings));
         PairEncoder both = new(encoder, pair.SkipFirst, pair.BaseTokenizer);
-        EncodedStream? documents = settings.Texts.Count == 0 ? null : new EncodedStream(settings.Texts, both, length, context.Stop);
-        EncodedStream? chats = settings.Chats.Count == 0 ? null : new EncodedStream(settings.Chats, both, length, context.Stop) { Source = TextSource.Chat };
+        using EncodedStream? documents = settings.Texts.Count == 0 ? null : new EncodedStream(Documents(settings), TextSource.Document, both, length, context.Stop);
+        using EncodedStream? chats = settings.Chats.Count == 0 ? null : new EncodedStream(Chats(settings), TextSource.Chat, both, length, context.Stop);
         Writer writer = new(context, settings, pair, documents, chats);
         Dictionary<string, FileSeal> outputs = writer.Write(context.Run.Tokens);
-        CheckSkips(chats);
+        SaySkips(context, documents, chats);
+        CheckSkips(settings, documents, "documents");
+        CheckSkips(settings, chats, "chats");
         CheckSplits(settings, writer.SplitRows, writer.UsedUp());
         context.Finish(context.Run.Tokens, plan with { Outputs = outputs, Facts = writer.Facts(), Seconds = clock.Elapsed.TotalSeconds });
         context.Progress.Done("tokenize", writer.Summary());
@@ -85,9 +87,14 @@ public static class TokenizeStage
             throw DiffractException.Argument("there is no text to read; give files with --text, --chats or both");
         }
 
-        if (settings.Texts.Concat(settings.Chats).FirstOrDefault(f => !File.Exists(f)) is { } missing)
+        foreach (string file in settings.Texts.Concat(settings.Chats))
         {
-            throw DiffractException.Argument($"{missing} does not exist; wanted a file of JSON lines, plain or .gz");
+            _ = RowFile.Read(file, RowSelection.All);
+        }
+
+        if (settings.MostSkipped is < 0 or > 1)
+        {
+            throw DiffractException.Argument(FormattableString.Invariant($"--most-skipped {settings.MostSkipped} is out of range; wanted a share from 0 to 1"));
         }
 
         if (settings.MaxTokens is < 1)
@@ -127,6 +134,11 @@ public static class TokenizeStage
             ["shares"] = new JsonObject { ["train"] = settings.TrainShare, ["scaling"] = settings.ScalingShare, ["heldOut"] = settings.HeldOutShare },
         };
 
+        if (settings.Columns.Describe() is { Count: > 0 } columns)
+        {
+            description["columns"] = columns;
+        }
+
         // Only where it says something, so that the tokens of an ordinary pair are told by the same settings as ever.
         if (pair.SkipFirst > 0)
         {
@@ -164,7 +176,7 @@ public static class TokenizeStage
     /// <summary>The first texts and chats by both tokenizers.</summary>
     static PairTokenizers Compare(TokenizeSettings settings, Tokenizer baseTokenizer, TextEncoder chat)
         => PairTokenizers.Compare(
-            settings.Texts.SelectMany(JsonLines.Read).Take(ComparedTexts).Concat(settings.Chats.SelectMany(JsonLines.Read).Take(ComparedTexts)), baseTokenizer, chat);
+            Documents(settings).Where(i => i.Fault is null).Take(ComparedTexts).Concat(Chats(settings).Where(i => i.Fault is null).Take(ComparedTexts)), baseTokenizer, chat);
 
     static void Announce(StageContext context, TokenizeSettings settings, PairPlan pair, PairTokenizers tokenizers, Tokenizer chat)
     {
@@ -191,13 +203,27 @@ public static class TokenizeStage
         }
     }
 
-    static void CheckSkips(EncodedStream? chats)
+    static IEnumerable<TextItem> Documents(TokenizeSettings settings) => settings.Texts.SelectMany(f => TextRows.Read(f, settings.Columns, TextKind.Documents));
+
+    static IEnumerable<TextItem> Chats(TokenizeSettings settings) => settings.Chats.SelectMany(f => TextRows.Read(f, settings.Columns, TextKind.Chats));
+
+    static void SaySkips(StageContext context, EncodedStream? documents, EncodedStream? chats)
     {
-        if (chats is not null && chats.Skipped > MostSkipped * chats.Seen)
+        foreach ((EncodedStream? stream, string what) in ((EncodedStream?, string)[])[(documents, "document rows"), (chats, "chats")])
         {
-            JsonNode first = chats.Skips[0]!;
-            throw new DiffractException(
-                $"{chats.Skipped} of {chats.Seen} chats cannot be used, the first is {first["file"]} line {first["line"]}, which {first["why"]}; at most 1% may be passed over: mend or remove them");
+            foreach ((string reason, int count) in stream?.Skips.Reasons ?? [])
+            {
+                context.Progress.Line(FormattableString.Invariant($"tokenize: passed over {count:N0} of {stream!.Seen:N0} {what}: {reason}"));
+            }
+        }
+    }
+
+    static void CheckSkips(TokenizeSettings settings, EncodedStream? stream, string what)
+    {
+        if (stream is not null && stream.Skips.Count > settings.MostSkipped * stream.Seen)
+        {
+            throw new DiffractException(FormattableString.Invariant(
+                $"{stream.Skips.Count} of {stream.Seen} {what} cannot be used, the first is {stream.Skips.First}; at most {settings.MostSkipped:0.##%} may be passed over: mend or remove them, or allow more with --most-skipped SHARE"));
         }
     }
 
@@ -225,7 +251,7 @@ public static class TokenizeStage
 
         public Dictionary<string, FileSeal> Write(string folder)
         {
-            string[] names = [TokenStore.IdsFile, TokenStore.MarksFile, TokenStore.DocumentsFile, .. pair.AllStored ? [] : (string[])[RowMap.FileName], .. pair.OwnTokens ? (string[])[TokenStore.BaseIdsFile] : []];
+            string[] names = [TokenStore.IdsFile, TokenStore.MarksFile, TokenStore.DocumentsFile, TokenStore.SkippedFile, .. pair.AllStored ? [] : (string[])[RowMap.FileName], .. pair.OwnTokens ? (string[])[TokenStore.BaseIdsFile] : []];
             Dictionary<string, FileSeal> outputs = [];
             Open([]);
             return outputs;
@@ -234,7 +260,9 @@ public static class TokenizeStage
             {
                 if (streams.Length == names.Length)
                 {
-                    Merge(streams[0], streams[1], streams[2], streams.ElementAtOrDefault(3), streams.ElementAtOrDefault(4));
+                    Merge(streams[0], streams[1], streams[2], streams.ElementAtOrDefault(4), streams.ElementAtOrDefault(5));
+                    documents?.Skips.WriteTo(streams[3]);
+                    chats?.Skips.WriteTo(streams[3]);
                     return;
                 }
 
@@ -273,9 +301,12 @@ public static class TokenizeStage
             ["chatTokens"] = chats?.Tokens ?? 0,
             ["splitTokens"] = new JsonObject { ["train"] = SplitRows[0], ["scaling"] = SplitRows[1], ["heldOut"] = SplitRows[2] },
             ["usedUp"] = UsedUp(),
-            ["skippedChats"] = chats?.Skipped ?? 0,
-            ["skipped"] = chats?.Skips.DeepClone() ?? new JsonArray(),
+            ["skippedDocuments"] = documents?.Skips.Count ?? 0,
+            ["skippedChats"] = chats?.Skips.Count ?? 0,
+            ["skipped"] = new JsonObject { ["documents"] = Reasons(documents), ["chats"] = Reasons(chats) },
         };
+
+        static JsonObject Reasons(EncodedStream? stream) => new(stream?.Skips.Reasons.Select(r => new KeyValuePair<string, JsonNode?>(r.Key, r.Value)) ?? []);
 
         /// <summary>Where both are read: which ended while the other had more.</summary>
         public string? UsedUp() => documents is null || chats is null ? null
@@ -286,7 +317,9 @@ public static class TokenizeStage
         public string Summary()
             => string.Create(
                 System.Globalization.CultureInfo.InvariantCulture,
-                $"{_tokens:N0} tokens{Stored()}: {documents?.Taken ?? 0:N0} documents, {chats?.Taken ?? 0:N0} chats{(chats is { Skipped: > 0 } ? $" ({chats.Skipped} passed over)" : "")}; train {SplitRows[0]:N0}, scaling {SplitRows[1]:N0}, held out {SplitRows[2]:N0}{(UsedUp() is { } which ? $"; all {which} used" : "")}");
+                $"{_tokens:N0} tokens{Stored()}: {documents?.Taken ?? 0:N0} documents{PassedOver(documents)}, {chats?.Taken ?? 0:N0} chats{PassedOver(chats)}; train {SplitRows[0]:N0}, scaling {SplitRows[1]:N0}, held out {SplitRows[2]:N0}{(UsedUp() is { } which ? $"; all {which} used" : "")}");
+
+        static string PassedOver(EncodedStream? stream) => stream is { Skips.Count: > 0 and var count } ? FormattableString.Invariant($" ({count:N0} passed over)") : "";
 
         string Stored()
         {
@@ -310,7 +343,7 @@ public static class TokenizeStage
                 TokenDocument d = new(_number, _tokens, text.Ids.Length, stream.Source, SplitOf(_number), item.Id, item.Labels) { Kept = read.Positions?.Length, BaseLength = read.BaseIds?.Length };
                 if ((pair.OwnTokens ? pair.Vocabulary.BaseFault(read.BaseIds!) : pair.Vocabulary.Fault(text.Ids)) is { } fault)
                 {
-                    throw new DiffractException($"{item.File} line {item.Line} holds {fault}");
+                    throw new DiffractException($"{item.Place} holds {fault}");
                 }
 
                 ids.Write(MemoryMarshal.AsBytes(text.Ids.AsSpan()));
@@ -353,6 +386,6 @@ public static class TokenizeStage
         }
 
         // About four bytes of text a token, and packed files hold about three times their size.
-        long Estimate() => settings.Texts.Concat(settings.Chats).Sum(f => CheckpointFiles.Length(f) * (f.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? 3 : 1)) / 4;
+        long Estimate() => settings.Texts.Concat(settings.Chats).Sum(f => CheckpointFiles.Length(f) * (RowFile.IsPacked(f) ? 3 : 1)) / 4;
     }
 }

@@ -25,7 +25,7 @@ sealed class EvidenceRun : IDisposable
         Backend = backend;
         Run = RunFolder.Create(Path.Combine(_folder, "run"));
         string file = Path.Combine(_folder, "texts.jsonl");
-        File.WriteAllLines(file, JsonLines.Lines(Path.Combine(GoldenFiles.Assets, chats ? "chats.jsonl.gz" : "documents.jsonl.gz")).Take(texts).Select(l => l.Text));
+        File.WriteAllLines(file, TextRows.Json(Path.Combine(GoldenFiles.Assets, chats ? "chats.jsonl.gz" : "documents.jsonl.gz")).Take(texts).Select(l => l.Text));
         TokenizeStage.Run(Context(), new TokenizeSettings
         {
             BaseModel = Path.Combine(GoldenFiles.Assets, "base"),

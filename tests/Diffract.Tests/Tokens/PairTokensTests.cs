@@ -134,7 +134,7 @@ public sealed class PairTokensTests : IDisposable
         Assert.Contains(progress.Warnings, w => w.Contains("the tokenizers differ on d2-0", StringComparison.Ordinal) && w.Contains("interventions are left out", StringComparison.Ordinal));
         Tokenizer baseTokenizer = Tokenizer.Load(other);
         TextEncoder chat = TextEncoder.Load(Pairs.Chat);
-        Dictionary<string, TextItem> items = Settings.Texts.Concat(Settings.Chats).SelectMany(f => JsonLines.Read(f)).ToDictionary(i => i.Id);
+        Dictionary<string, TextItem> items = Settings.Texts.Concat(Settings.Chats).SelectMany(f => TextRows.ReadSound(f, new TextColumns(), TextKind.Either)).ToDictionary(i => i.Id);
         long baseTokens = 0;
         foreach (TokenDocument d in store.Documents)
         {

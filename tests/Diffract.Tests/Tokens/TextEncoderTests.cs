@@ -15,7 +15,7 @@ public sealed class TextEncoderTests
     {
         using SafetensorsFile golden = SafetensorsFile.Open(GoldenFiles.Path("interventions/interventions.safetensors"));
         TextEncoder encoder = TextEncoder.Load(Model);
-        TextItem[] chats = [.. JsonLines.Read(GoldenFiles.Path("interventions/chats.jsonl"))];
+        TextItem[] chats = [.. TextRows.ReadSound(GoldenFiles.Path("interventions/chats.jsonl"), new TextColumns(), TextKind.Chats)];
         Assert.Equal(24, chats.Length);
         (int all, int first, int rest) = (0, 0, 0);
         for (int c = 0; c < chats.Length; c++)

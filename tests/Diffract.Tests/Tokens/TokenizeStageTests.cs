@@ -35,7 +35,7 @@ public sealed class TokenizeStageTests : IDisposable
         TokenDocument chat = store.Documents.First(d => d.Source == TextSource.Chat);
         Assert.Equal("c2-0", chat.Id);
         Assert.Equal(["words/meaning", "sort/numbers", "refusal/fire"], chat.Labels);
-        EncodedText expected = TextEncoder.Load(Chat).Encode(Diffract.Text.JsonLines.Read(Chats).First(), 512);
+        EncodedText expected = TextEncoder.Load(Chat).Encode(Diffract.Text.TextRows.ReadSound(Chats, new Diffract.Text.TextColumns(), Diffract.Text.TextKind.Chats).First(), 512);
         Assert.Equal(expected.Ids, store.Ids(chat).ToArray());
         Assert.Equal(expected.Roles, store.Roles(chat).ToArray());
         Assert.Equal(expected.BlockPositions, store.BlockPositions(chat).ToArray());
@@ -117,14 +117,18 @@ public sealed class TokenizeStageTests : IDisposable
         string few = _folder.File("few.jsonl", string.Join('\n', [.. Enumerable.Repeat(line, 1500), .. bad]));
         using TokenStore store = TokenStore.Open(Run(Settings() with { Texts = [], Chats = [few] }));
         Assert.Equal(2, (int)store.Manifest.Facts["skippedChats"]!);
-        JsonArray skipped = store.Manifest.Facts["skipped"]!.AsArray();
-        Assert.Equal(("odd", 1501), ((string)skipped[0]!["id"]!, (int)skipped[0]!["line"]!));
-        Assert.Contains("ends with the user's turn", (string)skipped[1]!["why"]!, StringComparison.Ordinal);
+        Assert.Equal(2, (int)store.Manifest.Facts["skipped"]!["chats"]!["ends with the user's turn, wanted an answer"]!);
+        JsonNode[] skipped = [.. File.ReadLines(Path.Combine(_folder.Path, "run", "tokens", "skipped.jsonl")).Select(l => JsonNode.Parse(l)!)];
+        Assert.Equal(("odd", 1501, few), ((string)skipped[0]["id"]!, (int)skipped[0]["line"]!, (string)skipped[0]["file"]!));
+        Assert.Contains("ends with the user's turn", (string)skipped[1]["why"]!, StringComparison.Ordinal);
+        Assert.Equal(2, skipped.Length);
 
         string many = _folder.File("many.jsonl", string.Join('\n', [.. Enumerable.Repeat(line, 100), .. bad]));
         DiffractException e = Assert.Throws<DiffractException>(() => Run(Settings() with { Texts = [], Chats = [many] }, "many"));
         Assert.Contains("2 of 102 chats", e.Message, StringComparison.Ordinal);
         Assert.Contains("many.jsonl line 101", e.Message, StringComparison.Ordinal);
+        Assert.Contains("--most-skipped", e.Message, StringComparison.Ordinal);
+        Assert.Contains("too few for the splits", Assert.Throws<DiffractException>(() => Run(Settings() with { Texts = [], Chats = [many], MostSkipped = 0.1 }, "lenient")).Message, StringComparison.Ordinal);
     }
 
     [Fact]
