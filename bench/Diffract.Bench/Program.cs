@@ -52,7 +52,7 @@ switch (names.FirstOrDefault())
         PrefillBench.Run(table, path, threads);
         break;
     case "generate":
-        GenerateBench.Run(table, path, threads);
+        GenerateBench.Run(table, path, threads, names[1..]);
         break;
     case "tokenize":
         TokenizeBench.Run(table, names[1..]);

@@ -133,6 +133,35 @@ public sealed partial class TransformerContract
     }
 
     [Theory]
+    [MemberData(nameof(BackendsUnderTest.Names), MemberType = typeof(BackendsUnderTest))]
+    public void A_step_of_several_chats_gives_the_same_bits_as_each_whole_sequence(string name)
+    {
+        using IBackend backend = BackendsUnderTest.Create(name);
+        int[] lengths = [1, 7, 15, 16, 17, 33, 80, 200];
+        // Head widths of the published families beside odd ones.
+        foreach (AttentionShape shape in (AttentionShape[])[.. Shapes, new(9, 1, 64, 0.125f, 0, 0), new(2, 1, 256, 0.06f, 100, 50)])
+        {
+            int queries = shape.Heads * shape.HeadWidth, keys = shape.KeyValueHeads * shape.HeadWidth, rows = lengths.Sum();
+            Matrix q = Draw.Acts(rows, queries, 12), k = Draw.Acts(rows, keys, 13), v = Draw.Acts(rows, keys, 14), lastQueries = Matrix.Host(lengths.Length, queries);
+            SequenceSpan[] sequences = new SequenceSpan[lengths.Length], steps = new SequenceSpan[lengths.Length];
+            int[] last = new int[lengths.Length];
+            for (int i = 0, row = 0; i < lengths.Length; row += lengths[i++])
+            {
+                sequences[i] = new(row, lengths[i], row, lengths[i]);
+                steps[i] = new(i, 1, row, lengths[i]);
+                last[i] = row + lengths[i] - 1;
+            }
+
+            Matrix whole = Matrix.Host(rows, queries), expected = Matrix.Host(lengths.Length, queries), step = Matrix.Host(lengths.Length, queries);
+            backend.Transformer.Attention(q, k, v, sequences, shape, whole);
+            backend.Transformer.GatherRows(whole, last, expected);
+            backend.Transformer.GatherRows(q, last, lastQueries);
+            backend.Transformer.Attention(lastQueries, k, v, steps, shape, step);
+            Assert.Equal(Draw.Floats(expected), Draw.Floats(step));
+        }
+    }
+
+    [Theory]
     [MemberData(nameof(Names))]
     public void Gated_mlps_match(string name)
     {

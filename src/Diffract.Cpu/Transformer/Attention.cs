@@ -10,7 +10,7 @@ namespace Diffract.Cpu.Transformer;
 /// <summary>
 /// Causal attention: a task is a block of queries of one sequence, for the heads that share one key-value head. Its keys and values are packed once; then, a few queries at a time,
 /// scores come from the matrix tile, are capped and exponentiated in place, and meet the values in the tile again. Lanes and order of every sum go by the key's number in its
-/// sequence, and a key out of sight adds an exact 0: so a query gives the same bits alone, with a cache, or in any batch.
+/// sequence, and a key out of sight adds an exact 0: so a query gives the same bits alone, with a cache, or in any batch. Single queries do without packing (<see cref="OneQuery"/>).
 /// </summary>
 sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
 {
@@ -38,13 +38,13 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
             keys = Math.Max(keys, seen + 8 + MaxColumns);
         }
 
+        // Steps of a generation.
+        bool single = longest == 1 && OneRow.IsSupported;
+        keys = single ? (int)Round(keys) : keys;
         int widthPadded = shape.HeadWidth + MaxColumns;
-        long perWorker = Round((long)keys * shape.HeadWidth) + Round((long)keys * widthPadded) + Round((long)MaxTileRows * keys) + Round((long)MaxTileRows * widthPadded);
-        if (_scratch.Length < perWorker * pool.Threads)
-        {
-            _scratch.Dispose();
-            _scratch = new HostBuffer(ElementType.Float32, perWorker * pool.Threads);
-        }
+        long packed = Round((long)keys * shape.HeadWidth) + Round((long)keys * widthPadded) + Round((long)MaxTileRows * keys) + Round((long)MaxTileRows * widthPadded);
+        long perWorker = single ? (long)OneQuery.Heads * keys : packed;
+        Scratch.Grow(ref _scratch, perWorker * pool.Threads);
 
         fixed (SequenceSpan* spans = sequences)
         {
@@ -65,6 +65,12 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
                 Scratch = _scratch.Floats,
                 PerWorker = perWorker,
             };
+            if (single)
+            {
+                pool.Run(sequences.Length * shape.KeyValueHeads * OneQuery.Parts(shape), &OneQuery.Task, &job);
+                return;
+            }
+
             int tasks = sequences.Length * shape.KeyValueHeads * job.Blocks;
             switch (path)
             {
@@ -167,7 +173,7 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
     /// Turns scores into e^(score - largest) between <paramref name="low"/> and <paramref name="high"/> (both included), zeros elsewhere up to <paramref name="used"/>; returns their sum.
     /// Scores under a cap need no largest: they cannot overflow.
     /// </summary>
-    static float Softmax(float* s, int low, int high, int used, float scale, float cap)
+    public static float Softmax(float* s, int low, int high, int used, float scale, float cap)
     {
         int begin = low & ~7;
         float factor = cap > 0 ? scale / cap : scale;
@@ -215,7 +221,7 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
         return Vector256.ConditionalSelect(hidden, Vector256.Create(float.NegativeInfinity), x);
     }
 
-    static void Scale(float* x, float factor, int count, float* y)
+    public static void Scale(float* x, float factor, int count, float* y)
     {
         Vector256<float> f = Vector256.Create(factor);
         int d = 0;
@@ -230,12 +236,12 @@ sealed unsafe class Attention(CpuPath path, WorkerPool pool) : IDisposable
         }
     }
 
-    static int FirstKey(int position, int window) => window > 0 ? Math.Max(0, position - window + 1) : 0;
+    public static int FirstKey(int position, int window) => window > 0 ? Math.Max(0, position - window + 1) : 0;
 
     /// <summary>Up to a multiple of 64 bytes.</summary>
     static long Round(long floats) => (floats + 15) & ~15L;
 
-    struct Job
+    public struct Job
     {
         public float* Q;
         public long QStride;

@@ -3,7 +3,7 @@ using Diffract.Compute.Kernels;
 
 namespace Diffract.Llms;
 
-/// <summary>Keys and values of one sequence, block by block, so that a new token costs one row.</summary>
+/// <summary>Keys and values of sequences that lie one after the other, block by block, so that a new token costs one row.</summary>
 sealed class KeyValueCache : IDisposable
 {
     readonly Matrix[] _keys_SN;
@@ -17,11 +17,8 @@ sealed class KeyValueCache : IDisposable
         _values_SN = [.. Enumerable.Range(0, config.Layers).Select(_ => backend.Matrix(capacity, width))];
     }
 
-    /// <summary>Tokens that fit.</summary>
+    /// <summary>Tokens of all sequences that fit.</summary>
     public int Capacity { get; }
-
-    /// <summary>Tokens that are in.</summary>
-    public int Length { get; set; }
 
     /// <summary>[capacity, key-value heads·H].</summary>
     public Matrix Keys(int layer) => _keys_SN[layer];

@@ -8,7 +8,7 @@ namespace Diffract.Llms;
 /// A decoder-only language model: the forward pass, once, for every family. The residual stream after block i is what is harvested and edited. Sequences do not
 /// influence each other: a batch gives the same bits as its sequences one by one. One caller at a time; nothing is allocated once a size has been seen.
 /// </summary>
-public sealed class Llm : IDisposable
+public sealed partial class Llm : IDisposable
 {
     /// <summary>Tokens that pass through the blocks together, whole sequences: what lies between two operations then stays in the processor's caches.</summary>
     const int ChunkTokens = 1024;
@@ -137,75 +137,13 @@ public sealed class Llm : IDisposable
         }
     }
 
-    /// <summary>
-    /// The likeliest continuation, with a key-value cache: <paramref name="newTokens"/> ids, or fewer when <paramref name="stopAtEnd"/> and an end id (the last one returned) comes.
-    /// An empty prompt starts from the model's BOS, which is not returned.
-    /// </summary>
-    public int[] Greedy(ReadOnlySpan<int> prompt, int newTokens, bool stopAtEnd, CancellationToken stop = default)
-    {
-        if (prompt.IsEmpty)
-        {
-            prompt = new int[] { Config.BosId ?? throw new DiffractException("an empty prompt cannot be continued: the model's config.json names no bos_token_id") };
-        }
-
-        List<int> ids = [];
-        CheckIds(prompt);
-        CheckPositions(prompt.Length + newTokens - 1);
-        KeyValueCache cache = Cache(prompt.Length + newTokens);
-        int[] positions = new int[prompt.Length];
-        Matrix logits_1V = _backend.Matrix(1, Config.Vocabulary);
-        try
-        {
-            while (ids.Count < newTokens)
-            {
-                stop.ThrowIfCancellationRequested();
-                int next = Next(ids.Count == 0 ? prompt : [ids[^1]], positions.AsSpan(0, ids.Count == 0 ? prompt.Length : 1), cache, logits_1V);
-                ids.Add(next);
-                if (stopAtEnd && Config.EndIds.Contains(next))
-                {
-                    break;
-                }
-            }
-        }
-        finally
-        {
-            logits_1V.Buffer.Dispose();
-        }
-
-        return [.. ids];
-    }
-
     public void Dispose()
     {
         _cache?.Dispose();
+        _stepLogits_RV.Buffer?.Dispose();
         _block.Dispose();
         _work.Dispose();
         _weights.Dispose();
-    }
-
-    /// <summary>Puts the ids into the cache and returns the likeliest id after them.</summary>
-    int Next(ReadOnlySpan<int> ids, Span<int> positions, KeyValueCache cache, Matrix logits_1V)
-    {
-        int past = cache.Length;
-        for (int i = 0; i < positions.Length; i++)
-        {
-            positions[i] = past + i;
-        }
-
-        Matrix x_TD = _work.Resid(ids.Length);
-        Embed(ids, positions, x_TD);
-        _spans[0] = new SequenceSpan(0, ids.Length, 0, past + ids.Length);
-        for (int i = 0; i < Config.Layers; i++)
-        {
-            _block.Run(i, x_TD, positions, _spans.AsSpan(0, 1), past + ids.Length, cache.Keys(i), cache.Values(i), past);
-        }
-
-        cache.Length = past + ids.Length;
-        Logits(x_TD, [ids.Length - 1], logits_1V);
-        Span<double> logSumExp = stackalloc double[1], nll = stackalloc double[1];
-        Span<int> argmax = stackalloc int[1];
-        _kernels.LogitStatistics(logits_1V, [-1], logSumExp, argmax, nll);
-        return argmax[0];
     }
 
     /// <summary>One block over the sequences first .. first + count - 1 of a batch.</summary>
@@ -225,11 +163,7 @@ public sealed class Llm : IDisposable
             longest = Math.Max(longest, s.Length);
         }
 
-        int queries = Config.Heads * Config.HeadWidth, keys = Config.KeyValueHeads * Config.HeadWidth;
-        Matrix projected_TN = _work.Projected(tokens);
-        _block.Run(
-            layer, resid_TD.SliceRows(row, tokens), batch.Positions.Slice(row, tokens), _spans.AsSpan(0, count), longest,
-            projected_TN.SliceColumns(queries, keys), projected_TN.SliceColumns(queries + keys, keys), 0);
+        _block.Run(layer, resid_TD.SliceRows(row, tokens), batch.Positions.Slice(row, tokens), _spans.AsSpan(0, count), longest);
     }
 
     void Embed(TokenBatch batch, Matrix resid_TD)
@@ -290,19 +224,6 @@ public sealed class Llm : IDisposable
         Matrix last_RD = _work.Last(rows.Length);
         _kernels.GatherRows(x_TD, rows, last_RD);
         Head(last_RD, logits_RV);
-    }
-
-    KeyValueCache Cache(int capacity)
-    {
-        if (_cache is null || _cache.Capacity < capacity)
-        {
-            _cache?.Dispose();
-            _cache = null;
-            _cache = new KeyValueCache(_backend, Config, Math.Max(capacity, 128));
-        }
-
-        _cache.Length = 0;
-        return _cache;
     }
 
     /// <summary>How many sequences from <paramref name="first"/> on make a chunk: as many whole ones as fit, at least one.</summary>

@@ -20,14 +20,22 @@ sealed class LlmBlock : IDisposable
         _slidingRotary = config.SlidingRotary is not { } sliding ? null : sliding == config.Rotary ? _rotary : new RotaryTable(backend, sliding);
     }
 
-    /// <summary>In place on the residual stream x. New keys and values go to rows <paramref name="past"/>.. of keys and values, which attention then reads whole.</summary>
-    public void Run(
-        int layer, Matrix x_TD, ReadOnlySpan<int> positions, ReadOnlySpan<SequenceSpan> spans, int positionCount, Matrix keys_SN, Matrix values_SN, int past)
+    /// <summary>
+    /// In place on the residual stream x. Without a cache the sequences are whole. With one, spans name its rows: the keys and values of the new tokens go to the last rows of their sequence,
+    /// which attention then reads whole.
+    /// </summary>
+    /// <param name="layer">Number of the block.</param>
+    /// <param name="x_TD">[T, D], all sequences' new tokens.</param>
+    /// <param name="positions">[T].</param>
+    /// <param name="spans">The sequences.</param>
+    /// <param name="positionCount">More than any position.</param>
+    /// <param name="cache">Keys and values of earlier tokens, or null.</param>
+    public void Run(int layer, Matrix x_TD, ReadOnlySpan<int> positions, ReadOnlySpan<SequenceSpan> spans, int positionCount, KeyValueCache? cache = null)
     {
         BlockWeights w = _weights.Blocks[layer];
         Matrix normed_TD = _work.Normed(x_TD.Rows), mixed_TD = _work.Mixed(x_TD.Rows);
         Matrix input_TD = Normed(x_TD, w.AttentionNorm, normed_TD);
-        Attention(layer, w, input_TD, positions, spans, positionCount, keys_SN, values_SN, past, mixed_TD);
+        Attention(layer, w, input_TD, positions, spans, positionCount, cache, mixed_TD);
         if (_config.ParallelResidual)
         {
             // The MLP reads what the attention read, before the attention's output is there.
@@ -64,12 +72,12 @@ sealed class LlmBlock : IDisposable
     }
 
     void Attention(
-        int layer, BlockWeights w, Matrix input_TD, ReadOnlySpan<int> positions, ReadOnlySpan<SequenceSpan> spans, int positionCount, Matrix keys_SN, Matrix values_SN, int past,
-        Matrix out_TD)
+        int layer, BlockWeights w, Matrix input_TD, ReadOnlySpan<int> positions, ReadOnlySpan<SequenceSpan> spans, int positionCount, KeyValueCache? cache, Matrix out_TD)
     {
         int tokens = input_TD.Rows, head = _config.HeadWidth, window = _config.Windows[layer];
-        Matrix q_TN = _work.Projected(tokens).SliceColumns(0, _config.Heads * head), attended_TN = _work.Attended(tokens);
-        Matrix k_TN = keys_SN.SliceRows(past, tokens), v_TN = values_SN.SliceRows(past, tokens);
+        int queries = _config.Heads * head, keys = _config.KeyValueHeads * head;
+        Matrix projected_TN = _work.Projected(tokens), attended_TN = _work.Attended(tokens);
+        Matrix q_TN = projected_TN.SliceColumns(0, queries), k_TN = projected_TN.SliceColumns(queries, keys), v_TN = projected_TN.SliceColumns(queries + keys, keys);
         Linear(input_TD, w.Query, q_TN);
         Linear(input_TD, w.Key, k_TN);
         Linear(input_TD, w.Value, v_TN);
@@ -87,8 +95,23 @@ sealed class LlmBlock : IDisposable
 
         float scale = _config.ScalesByLayer ? _config.AttentionScale / (layer + 1) : _config.AttentionScale;
         AttentionShape shape = new(_config.Heads, _config.KeyValueHeads, head, scale, window, _config.AttentionSoftCap);
-        _kernels.Attention(q_TN, keys_SN, values_SN, spans, shape, attended_TN);
+        if (cache is not null)
+        {
+            Store(k_TN, spans, cache.Keys(layer));
+            Store(v_TN, spans, cache.Values(layer));
+            (k_TN, v_TN) = (cache.Keys(layer), cache.Values(layer));
+        }
+
+        _kernels.Attention(q_TN, k_TN, v_TN, spans, shape, attended_TN);
         Linear(attended_TN, w.Output, out_TD);
+    }
+
+    void Store(Matrix new_TN, ReadOnlySpan<SequenceSpan> spans, Matrix cache_SN)
+    {
+        foreach (SequenceSpan s in spans)
+        {
+            _kernels.Copy(new_TN.SliceRows(s.QueryRow, s.Length), cache_SN.SliceRows(s.KeyRow + s.KeyLength - s.Length, s.Length));
+        }
     }
 
     void Mlp(BlockWeights w, Matrix input_TD, Matrix out_TD)

@@ -82,6 +82,18 @@ public sealed class FamilyTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(Families))]
+    public void Prompts_continued_together_get_the_ids_that_each_gets_alone(string family)
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 2);
+        using Llm llm = Llm.Load(GoldenFiles.Path($"models/{family}"), backend);
+        // Around the windows of 16 tokens, and sums above a chunk of tokens.
+        int[][] prompts = [Ids(21), Ids(1), Ids(15), Ids(90), Ids(16)];
+        int[][] alone = [.. prompts.Select(p => llm.Greedy(p, 9, stopAtEnd: false, TestContext.Current.CancellationToken))];
+        Assert.Equal(alone, llm.GreedyBatch(prompts, 9, stopAtEnd: false, TestContext.Current.CancellationToken));
+    }
+
     /// <summary>A block that adds attention, then the MLP of the sum, is two parallel blocks: one without an MLP, one without attention.</summary>
     [Fact]
     public void Blocks_in_sequence_are_parallel_blocks_of_one_half_each()

@@ -96,6 +96,31 @@ public sealed class LlmTests
     }
 
     [Fact]
+    public void Seventy_prompts_and_long_ones_are_continued_in_several_passes_and_each_ends_by_itself()
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 2);
+        using Llm llm = Llm.Load(Folder, backend);
+        Random random = new(5);
+        int[][] prompts = [.. Enumerable.Range(0, 70).Select(i => Enumerable.Range(0, i == 9 ? 0 : i == 30 ? 1100 : 1 + random.Next(40)).Select(_ => random.Next(4096)).ToArray())];
+        int[][] together = llm.GreedyBatch(prompts, 12, stopAtEnd: true, TestContext.Current.CancellationToken);
+        Assert.Equal(prompts.Select(p => llm.Greedy(p, 12, stopAtEnd: true, TestContext.Current.CancellationToken)), together);
+        Assert.Equal([[], []], llm.GreedyBatch([[5], [6, 7]], 0, stopAtEnd: true, TestContext.Current.CancellationToken));
+        Assert.Empty(llm.GreedyBatch([], 5, stopAtEnd: true, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public void A_warm_step_of_generation_allocates_nothing_but_its_ids()
+    {
+        using IBackend backend = new CpuBackend(CpuPaths.Best, 2);
+        using Llm llm = Llm.Load(Folder, backend);
+        int[][] prompts = [[2, 17, 300], [2, 5]];
+        llm.GreedyBatch(prompts, 40, stopAtEnd: false, TestContext.Current.CancellationToken);
+        long few = Allocations.Least(() => llm.GreedyBatch(prompts, 8, stopAtEnd: false)), many = Allocations.Least(() => llm.GreedyBatch(prompts, 40, stopAtEnd: false));
+        // Two sequences by 32 ids of four bytes, gathered and returned.
+        Assert.Equal(2 * 2 * 32 * sizeof(int), many - few);
+    }
+
+    [Fact]
     public void An_empty_prompt_starts_from_bos()
     {
         using IBackend backend = new CpuBackend(CpuPaths.Best, 1);
