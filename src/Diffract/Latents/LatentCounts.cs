@@ -9,7 +9,7 @@ namespace Diffract.Latents;
 /// </summary>
 public sealed class LatentCounts
 {
-    static readonly TokenRole[] Roles = [TokenRole.Bos, TokenRole.Template, TokenRole.User, TokenRole.Assistant, TokenRole.Plain];
+    static readonly TokenRole[] Roles = [TokenRole.Bos, TokenRole.Template, TokenRole.User, TokenRole.Assistant, TokenRole.Plain, TokenRole.System];
     readonly long[] _tokensByRole = new long[Roles.Length];
     readonly long[] _activeByRole_LR;
     readonly long[] _active_L;
@@ -77,7 +77,7 @@ public sealed class LatentCounts
         return new LatentRow(
             latent, decoder.BaseNorm, decoder.ChatNorm, decoder.Delta, decoder.Cosine, encoder.BaseNorm, encoder.ChatNorm, encoder.Delta, encoder.Cosine,
             LatentClasses.Of(decoder.Delta), active, (double)active / Tokens,
-            new RoleRates(Rate(latent, 0), Rate(latent, 1), Rate(latent, 2), Rate(latent, 3), Rate(latent, 4)),
+            new RoleRates(Rate(latent, 0), Rate(latent, 1), Rate(latent, 2), Rate(latent, 3), Rate(latent, 4)) { System = Rate(latent, 5) },
             _max_L[latent], _sum_L[latent] / active, (double)_activeByRole_LR[latent * Roles.Length + 1] / active, active < LatentClasses.DeadBelow);
     }
 

@@ -16,6 +16,9 @@ public sealed class LatentTable
     const string Header = ",tag,dead,delta_norm,dec_norm_diff,dec_base_norm,dec_instruct_norm,dec_cos_sim,enc_delta_norm,enc_norm_diff,enc_base_norm,enc_instruct_norm,enc_cos_sim,"
         + "count_active,freq_val,bos_freq,template_freq,user_freq,assistant_freq,plain_freq,max_act_val,mean_act_val,template_share";
 
+    /// <summary>After the others, only where some token is of a system turn.</summary>
+    const string System = ",system_freq";
+
     /// <summary>Last column of a crosscoder with a designated partition, and only of one.</summary>
     const string Construction = ",by_construction";
 
@@ -40,7 +43,8 @@ public sealed class LatentTable
     public static FileSeal Write(string path, IReadOnlyList<LatentRow> rows)
     {
         bool partitioned = rows.Any(r => r.ByConstruction);
-        StringBuilder text = new(Header + (partitioned ? Construction : ""));
+        bool system = rows.Any(r => !double.IsNaN(r.Rates.System));
+        StringBuilder text = new(Header + (system ? System : "") + (partitioned ? Construction : ""));
         text.Append('\n');
         foreach (LatentRow r in rows)
         {
@@ -49,6 +53,11 @@ public sealed class LatentTable
             Append(r.DeltaNorm, 1 - r.DeltaNorm, r.DecBaseNorm, r.DecChatNorm, r.DecCosine, r.EncDelta, 1 - r.EncDelta, r.EncBaseNorm, r.EncChatNorm, r.EncCosine);
             text.Append(CultureInfo.InvariantCulture, $",{r.Active}");
             Append(r.Rate, r.Rates.Bos, r.Rates.Template, r.Rates.User, r.Rates.Assistant, r.Rates.Plain, r.MaxActivation, r.MeanActivation, r.TemplateShare);
+            if (system)
+            {
+                Append(r.Rates.System);
+            }
+
             text.Append(!partitioned ? "" : r.ByConstruction ? ",True" : ",False").Append('\n');
         }
 
@@ -66,27 +75,29 @@ public sealed class LatentTable
     public static LatentRow[] Read(string path)
     {
         string[] lines = File.ReadAllLines(path);
-        bool partitioned = lines.Length > 0 && lines[0] == Header + Construction;
-        if (lines.Length == 0 || (lines[0] != Header && !partitioned))
+        string header = lines.FirstOrDefault("");
+        bool partitioned = header.EndsWith(Construction, StringComparison.Ordinal), system = header.Contains(System, StringComparison.Ordinal);
+        if (header != Header + (system ? System : "") + (partitioned ? Construction : ""))
         {
             throw new DiffractException($"{path} does not begin with the columns of a latent table; run `diffract latents --fresh`");
         }
 
+        int columns = 23 + (system ? 1 : 0) + (partitioned ? 1 : 0);
         LatentRow[] rows = new LatentRow[lines.Length - 1];
         for (int i = 0; i < rows.Length; i++)
         {
             string[] f = lines[i + 1].Split(',');
-            if (f.Length != (partitioned ? 24 : 23) || LatentClasses.Parse(f[1]) is not { } latentClass || f[0] != i.ToString(CultureInfo.InvariantCulture))
+            if (f.Length != columns || LatentClasses.Parse(f[1]) is not { } latentClass || f[0] != i.ToString(CultureInfo.InvariantCulture))
             {
                 throw new DiffractException($"{path} line {i + 2} is not the row of latent {i}: changed or damaged; run `diffract latents --fresh`");
             }
 
-            double[] n = [.. f.Skip(3).Take(20).Select(text => CsvNumbers.Read(text, path, i + 2))];
+            double[] n = [.. f.Skip(3).Take(system ? 21 : 20).Select(text => CsvNumbers.Read(text, path, i + 2))];
             rows[i] = new LatentRow(
-                i, n[2], n[3], n[0], n[4], n[7], n[8], n[5], n[9], latentClass, (long)n[10], n[11], new RoleRates(n[12], n[13], n[14], n[15], n[16]),
+                i, n[2], n[3], n[0], n[4], n[7], n[8], n[5], n[9], latentClass, (long)n[10], n[11], new RoleRates(n[12], n[13], n[14], n[15], n[16]) { System = system ? n[20] : double.NaN },
                 n[17], n[18], n[19], f[2] == "True")
             {
-                ByConstruction = partitioned && f[23] == "True",
+                ByConstruction = partitioned && f[^1] == "True",
             };
         }
 

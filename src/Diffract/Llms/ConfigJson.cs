@@ -101,6 +101,20 @@ sealed class ConfigJson : IDisposable
             : throw Refuse(field, OneLine(e), "a token id or a list of them"))];
     }
 
+    /// <summary>A list of positive numbers, or null.</summary>
+    public IReadOnlyList<double>? Positives(string field)
+    {
+        if (Find(field) is not { } e)
+        {
+            return null;
+        }
+
+        JsonElement[] items = e.ValueKind == JsonValueKind.Array ? [.. e.EnumerateArray()] : [];
+        return items.Length > 0 && items.All(i => i.ValueKind == JsonValueKind.Number && i.TryGetDouble(out double x) && x > 0 && double.IsFinite(x))
+            ? [.. items.Select(i => i.GetDouble())]
+            : throw Refuse(field, OneLine(e), "a list of positive numbers");
+    }
+
     public IReadOnlyList<string>? Texts(string field)
     {
         if (Find(field) is not { } e)

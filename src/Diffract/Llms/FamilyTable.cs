@@ -15,7 +15,7 @@ public static class FamilyTable
             $"| all | | {Names(["model_type", .. common])} |",
             .. families.Select(f => $"| `{f.Name}` | {f.Title} | {Names(f.Fields.Except(common))} |"),
             "",
-            $"`rope_scaling` and `rope_parameters` may say {Names(RotaryReader.Types)}; activations are {Names(LlmConfig.ActivationNames.Keys)}; weights are float32, bfloat16 or float16.",
+            $"`rope_scaling` and `rope_parameters` may say {Names(RotaryScalingReader.Types)} (longrope up to its original context, dynamic up to its context); activations are {Names(LlmConfig.ActivationNames.Keys)}; weights are float32, bfloat16 or float16.",
         ];
     }
 

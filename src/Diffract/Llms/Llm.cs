@@ -19,6 +19,7 @@ public sealed partial class Llm : IDisposable
     readonly LlmWorkspace _work;
     readonly LlmBlock _block;
     readonly float _embeddingScale;
+    readonly int _longest;
     SequenceSpan[] _spans = new SequenceSpan[64];
     KeyValueCache? _cache;
 
@@ -28,6 +29,7 @@ public sealed partial class Llm : IDisposable
         _work = new LlmWorkspace(backend, config);
         _block = new LlmBlock(config, weights, _work, backend);
         _embeddingScale = config.Traits.ScalesEmbeddings ? (float)Math.Sqrt(config.Width) : 1;
+        _longest = config.LongestSequence;
         MaxTokens = maxTokens;
     }
 
@@ -264,6 +266,11 @@ public sealed partial class Llm : IDisposable
         if (_weights.Positions is { } learned_PD && length > learned_PD.Rows)
         {
             throw new DiffractException($"a sequence of {length} tokens is longer than the {learned_PD.Rows} positions that the model has learned; use shorter texts");
+        }
+
+        if (length > _longest)
+        {
+            throw new DiffractException($"a sequence of {length} tokens is longer than {_longest}: from there on the model's rope_scaling gives all positions other frequencies, which are not computed; use shorter texts (--context)");
         }
     }
 

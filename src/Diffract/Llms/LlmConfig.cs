@@ -54,11 +54,14 @@ public sealed record LlmConfig
     /// <summary>H: width of a head.</summary>
     public required int HeadWidth { get; init; }
 
-    /// <summary>The longest sequence that the model was made for, in tokens.</summary>
+    /// <summary>The longest sequence that the model was made for, in tokens, and whose positions are computed.</summary>
     public required int ContextLimit { get; init; }
 
     /// <summary>ε of the norms.</summary>
     public required float NormEpsilon { get; init; }
+
+    /// <summary>The longest sequence for which the rotary frequencies hold, in tokens; int.MaxValue: any.</summary>
+    internal int LongestSequence => Longest(Rotary, SlidingRotary);
 
     /// <summary>Rotary positions of the blocks that attend in full; null where positions are learned.</summary>
     public required Rotary? Rotary { get; init; }
@@ -168,7 +171,7 @@ public sealed record LlmConfig
             Heads = heads,
             KeyValueHeads = keyValueHeads,
             HeadWidth = headWidth,
-            ContextLimit = json.Count(keys.ContextLimit, absent.ContextLimit),
+            ContextLimit = Math.Min(json.Count(keys.ContextLimit, absent.ContextLimit), Longest(rotary?.Full, rotary?.Sliding)),
             NormEpsilon = (float)json.Positive(keys.NormEpsilon, absent.NormEpsilon),
             Rotary = rotary?.Full,
             SlidingRotary = rotary?.Sliding,
@@ -187,6 +190,9 @@ public sealed record LlmConfig
             EndIds = json.Present("eos_token_id") ? json.Ids("eos_token_id") : absent.EndIds,
         };
     }
+
+    /// <summary>What the rotary scalings of the blocks allow.</summary>
+    static int Longest(params Rotary?[] rotaries) => rotaries.Select(r => r?.Scaling?.LongestSequence ?? 0).Where(n => n > 0).DefaultIfEmpty(int.MaxValue).Min();
 
     static bool Has(BiasRule rule, bool key) => rule == BiasRule.Always || (rule == BiasRule.ByKey && key);
 

@@ -32,6 +32,9 @@ public sealed record LlmDefaults
 
     public double PartialRotary { get; init; } = 1;
 
+    /// <summary>The context before a rotary scaling stretched it, in tokens, where the family has one beside the scaling; else 0.</summary>
+    public int OldContext { get; init; }
+
     public required Activation Activation { get; init; }
 
     public bool TiesEmbeddings { get; init; }

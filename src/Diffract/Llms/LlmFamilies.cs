@@ -222,7 +222,8 @@ static class LlmFamilies
     static LlmFamily Phi3() => new()
     {
         Name = "phi3",
-        Title = "Phi-3 (4k contexts)",
+        Title = "Phi-3, Phi-4 mini",
+        OlderLongRopeNames = ["su", "yarn"],
         Windows = WindowRule.All,
         QueryKeyValueLayout = QueryKeyValueLayout.Stacked,
         Tensors = new LlmTensorNames
@@ -243,6 +244,7 @@ static class LlmFamilies
             Layers = 32,
             Heads = 32,
             ContextLimit = 4096,
+            OldContext = 4096,
             NormEpsilon = 1e-5f,
             Activation = Activation.Silu,
             BosId = 1,

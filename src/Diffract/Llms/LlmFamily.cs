@@ -33,6 +33,9 @@ public sealed record LlmFamily
     /// <summary>Whether positions are learned vectors that are added to the embeddings; otherwise they are rotary.</summary>
     public bool LearnsPositions { get; init; }
 
+    /// <summary>Older names of the rotary scaling longrope.</summary>
+    public IReadOnlyList<string> OlderLongRopeNames { get; init; } = [];
+
     /// <summary>RMS norms of queries and keys, before the rotary positions.</summary>
     public QueryKeyNorm QueryKeyNorm { get; init; }
 

@@ -14,9 +14,8 @@ public sealed record Rotary(int Width, double Theta, RotaryScaling? Scaling = nu
         float[] result = new float[Width / 2];
         for (int i = 0; i < result.Length; i++)
         {
-            float exponent = 2f * i / Width;
-            float frequency = 1 / (float)Math.Pow((float)Theta, exponent);
-            result[i] = Scaling?.Of(frequency) ?? frequency;
+            float power = (float)Math.Pow((float)Theta, 2f * i / Width);
+            result[i] = Scaling?.Of(i, power) ?? 1 / power;
         }
 
         return result;

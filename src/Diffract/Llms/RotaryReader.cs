@@ -6,9 +6,6 @@ namespace Diffract.Llms;
 /// </summary>
 static class RotaryReader
 {
-    /// <summary>Types of scaling that are computed.</summary>
-    public static readonly string[] Types = ["default", RotaryScaling.Linear, RotaryScaling.Llama3];
-
     /// <summary>The table of the blocks that attend in full, and that of the blocks with a window.</summary>
     public static (Rotary Full, Rotary Sliding) Read(ConfigJson json, LlmFamily family, int headWidth)
     {
@@ -16,7 +13,7 @@ static class RotaryReader
         double theta = json.Positive(keys.RopeTheta!, family.Defaults.RopeTheta);
         double share = keys.PartialRotary is { } partial ? json.Positive(partial, family.Defaults.PartialRotary) : 1;
         double? local = keys.LocalRopeTheta is { } other ? json.Positive(other, family.Defaults.LocalRopeTheta) : null;
-        Source source = new(json, keys.PartialRotary, share, headWidth);
+        Source source = new(json, new RotaryScalingReader(json, family), keys.PartialRotary, share, headWidth);
         // The first that is there: transformers lets rope_scaling win.
         ConfigJson? scaling = json.Inner("rope_scaling"), parameters = json.Inner("rope_parameters");
         if ((scaling ?? parameters) is not { } rope)
@@ -37,7 +34,7 @@ static class RotaryReader
     }
 
     /// <summary>What the objects share.</summary>
-    sealed record Source(ConfigJson Json, string? PartialKey, double Share, int HeadWidth)
+    sealed record Source(ConfigJson Json, RotaryScalingReader Scaling, string? PartialKey, double Share, int HeadWidth)
     {
         public Rotary Plain(double theta) => new(Width(Share, PartialKey ?? "partial_rotary_factor"), theta);
 
@@ -55,30 +52,9 @@ static class RotaryReader
             }
 
             double theta = rope.Positive("rope_theta", absent);
-            return new Rotary(Width(share, $"{field}.partial_rotary_factor"), theta, Scaling(rope, field));
+            int width = Width(share, $"{field}.partial_rotary_factor");
+            return new Rotary(width, theta, Scaling.Read(rope, theta, width));
         }
-
-        static RotaryScaling? Scaling(ConfigJson rope, string field)
-        {
-            string key = rope.Has("rope_type") ? "rope_type" : "type";
-            string type = rope.Text(key) ?? "default";
-            switch (type)
-            {
-                case "default":
-                    return null;
-                case RotaryScaling.Linear:
-                    return new RotaryScaling(RotaryScaling.Linear, Needed(rope, "factor"));
-                case RotaryScaling.Llama3:
-                    double low = Needed(rope, "low_freq_factor"), high = Needed(rope, "high_freq_factor");
-                    return high > low
-                        ? new RotaryScaling(RotaryScaling.Llama3, Needed(rope, "factor"), low, high, (int)Needed(rope, "original_max_position_embeddings"))
-                        : throw rope.Refuse("high_freq_factor", $"{high:R}", $"more than low_freq_factor, {low:R}");
-                default:
-                    throw rope.Refuse(key, type, string.Join(", ", Types));
-            }
-        }
-
-        static double Needed(ConfigJson rope, string field) => rope.Has(field) ? rope.Positive(field, 0) : throw rope.Refuse(field, "absent", "a positive number");
 
         int Width(double share, string field)
         {

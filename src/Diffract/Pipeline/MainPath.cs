@@ -29,6 +29,7 @@ public static class MainPath
             SkipFirst = settings.SkipFirst,
             ChatFormat = settings.ChatFormat,
             Replace = settings.Replace,
+            ContextLimit = Configs(settings).Min(c => c.ContextLimit),
             Seed = settings.Seed,
         };
         // Before the plan is kept: a slip in the arguments must not bind the run folder.
@@ -91,7 +92,9 @@ public static class MainPath
     /// <summary>Lengths in spaces of different widths say nothing beside each other, so each model's activations are normalised there.</summary>
     internal static TrainOptions Options(CrosscoderKind kind, PipelineSettings settings) => new() { Kind = kind, Seed = settings.Seed, Normalise = Widths(settings).Distinct().Count() > 1 };
 
-    static int[] Widths(PipelineSettings settings) => [LlmConfig.Load(settings.BaseModel).Width, LlmConfig.Load(settings.ChatModel).Width];
+    static LlmConfig[] Configs(PipelineSettings settings) => [LlmConfig.Load(settings.BaseModel), LlmConfig.Load(settings.ChatModel)];
+
+    static int[] Widths(PipelineSettings settings) => [.. Configs(settings).Select(c => c.Width)];
 
     /// <summary>A preset that does not fit the tokens is refused before the harvest, not after it. Returns the tokens of all splits.</summary>
     static long CheckTraining(StageContext context, PipelineSettings settings)

@@ -5,6 +5,7 @@ using Diffract.Formats.Hub;
 using Diffract.Activations;
 using Diffract.Llms;
 using Diffract.Runs;
+using Diffract.Text;
 
 namespace Diffract.Pipeline;
 
@@ -148,6 +149,11 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
         if (settings.Replace is { } replace)
         {
             asked["replace"] = replace.ToString();
+        }
+
+        if (settings.ChatFormat != ChatFormat.Own)
+        {
+            asked["chatFormat"] = settings.ChatFormat.Describe();
         }
 
         if (settings.Storage != StorageKind.BFloat16)

@@ -168,6 +168,7 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, bool ownTo
         RateUser = l.Rates.User,
         RateAssistant = l.Rates.Assistant,
         RatePlain = l.Rates.Plain,
+        RateSystem = l.Rates.System,
         MaxActivation = l.MaxActivation,
         MeanActivation = l.MeanActivation,
         TemplateShare = templateShare,

@@ -30,6 +30,7 @@ sealed record LatentColumn(string Name, Func<ReportLatent, object> Value)
         new("rate_user", l => l.RateUser),
         new("rate_assistant", l => l.RateAssistant),
         new("rate_plain", l => l.RatePlain),
+        new("rate_system", l => l.RateSystem),
         new("max_activation", l => l.MaxActivation),
         new("mean_activation", l => l.MeanActivation),
         new("template_share", l => l.TemplateShare),

@@ -58,6 +58,8 @@ public sealed record ReportLatent
 
     public double RatePlain { get; init; } = double.NaN;
 
+    public double RateSystem { get; init; } = double.NaN;
+
     /// <summary>Largest scaled activation.</summary>
     public double MaxActivation { get; init; } = double.NaN;
 

@@ -32,6 +32,9 @@ public sealed record TokenizeSettings
     /// <summary>Documents are cut after so many tokens; null: min(1024, what the models can read).</summary>
     public int? Context { get; init; }
 
+    /// <summary>The longest text that both models can take, in tokens, by whoever knows their families; null: what both config.json say, and where one says nothing <see cref="Context"/> has to be given.</summary>
+    public int? ContextLimit { get; init; }
+
     /// <summary>So many positions at the beginning of each document are not stored, and no edit touches them; null: by family (<see cref="PairFamily"/>).</summary>
     public int? SkipFirst { get; init; }
 

@@ -16,14 +16,13 @@ namespace Diffract.Tokens;
 public static class TokenizeStage
 {
     const int ComparedTexts = 200;
-    const int DefaultContext = 1024;
 
     internal static JsonSerializerOptions DocumentJson { get; } = new(Provenance.Json) { WriteIndented = false, Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) } };
 
     public static void Run(StageContext context, TokenizeSettings settings)
     {
         string baseModel = Path.GetFullPath(settings.BaseModel), chatModel = Path.GetFullPath(settings.ChatModel), folder = context.Run.Tokens;
-        PairShape shape = PairShape.Of(baseModel, chatModel);
+        PairShape shape = PairShape.Of(baseModel, chatModel, settings.ContextLimit);
         int length = Check(settings, shape);
         TextEncoder encoder = TextEncoder.Load(chatModel, settings.ChatFormat);
         int skipFirst = settings.SkipFirst ?? PairFamily.SkipFirst(chatModel, () => encoder.Tokenizer);
@@ -77,7 +76,7 @@ public static class TokenizeStage
     }
 
     /// <summary>Refuses what cannot be tokenized, before anything is written: a pair that does not fit, files that are not there.</summary>
-    public static void Check(TokenizeSettings settings) => Check(settings, PairShape.Of(settings.BaseModel, settings.ChatModel));
+    public static void Check(TokenizeSettings settings) => Check(settings, PairShape.Of(settings.BaseModel, settings.ChatModel, settings.ContextLimit));
 
     /// <summary>Checks what was asked for and returns the context length.</summary>
     static int Check(TokenizeSettings settings, PairShape shape)
@@ -97,17 +96,14 @@ public static class TokenizeStage
             throw DiffractException.Argument(FormattableString.Invariant($"--most-skipped {settings.MostSkipped} is out of range; wanted a share from 0 to 1"));
         }
 
+        Tokenizer.RequireFile(settings.BaseModel);
+        Tokenizer.RequireFile(settings.ChatModel);
         if (settings.MaxTokens is < 1)
         {
             throw DiffractException.Argument($"--tokens {settings.MaxTokens} is too small; wanted at least 1, and 100000 for every stage to run");
         }
 
-        if (settings.Context is { } given && (given < 2 || given > shape.ContextLimit))
-        {
-            throw DiffractException.Argument($"--context {given} is out of range; wanted 2 to {shape.ContextLimit}, the most that both models can read");
-        }
-
-        int length = settings.Context ?? Math.Min(DefaultContext, shape.ContextLimit);
+        int length = shape.Length(settings.Context);
         if (settings.SkipFirst is { } skip && (skip < 0 || skip >= length))
         {
             throw DiffractException.Argument($"--skip-first {skip} is out of range; wanted 0 to {length - 1}, less than the context");

@@ -69,6 +69,9 @@ public sealed class Tokenizer
     /// <summary>Reads <c>tokenizer.json</c> of a checkpoint folder; components that are not known are refused by name.</summary>
     public static Tokenizer Load(string modelFolder) => new(TokenizerFile.Read(modelFolder));
 
+    /// <summary>Refuses a folder without a <c>tokenizer.json</c>, without reading it.</summary>
+    public static void RequireFile(string modelFolder) => TokenizerFile.PathIn(modelFolder);
+
     public int? IdOf(string token) => AddedIds.TryGetValue(token, out int id) || _ids.TryGetValue(token, out id) ? id : null;
 
     /// <summary>The token as the vocabulary has it ("▁the", "&lt;0x0A&gt;", "Ġthe"), or "" for an id that is in no vocabulary.</summary>

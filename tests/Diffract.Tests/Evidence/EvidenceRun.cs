@@ -20,7 +20,7 @@ sealed class EvidenceRun : IDisposable
 
     readonly string _folder = Directory.CreateTempSubdirectory("diffract-evidence-run").FullName;
 
-    public EvidenceRun(IBackend backend, int texts = 80, bool chats = true)
+    public EvidenceRun(IBackend backend, int texts = 80, bool chats = true, int skipFirst = 0)
     {
         Backend = backend;
         Run = RunFolder.Create(Path.Combine(_folder, "run"));
@@ -36,6 +36,7 @@ sealed class EvidenceRun : IDisposable
             ScalingShare = 0.1,
             HeldOutShare = 0.8,
             LeastSplitTokens = 1,
+            SkipFirst = skipFirst,
         });
         using GoldenInterventions golden = new();
         string folder = Run.Crosscoder(Name);
@@ -61,7 +62,7 @@ sealed class EvidenceRun : IDisposable
         Dictionary<string, FileSeal> outputs = [];
         Directory.CreateDirectory(Run.Latents(Name));
         LatentCounts counts = new(crosscoder.Latents);
-        using (LatentActivationsWriter writer = new(Run.Latents(Name), crosscoder.Latents, documents))
+        using (LatentActivationsWriter writer = new(Run.Latents(Name), crosscoder.Latents, documents, tokens))
         {
             Encode(tokens, documents, crosscoder, layer, (code, roles) =>
             {
@@ -92,8 +93,8 @@ sealed class EvidenceRun : IDisposable
             Matrix rows = pair_TE.SliceRows(0, document.Length);
             baseModel.RunTo(batch, layer, rows.SliceColumns(0, crosscoder.ModelOffsets[1]));
             chatModel.RunTo(batch, layer, rows.SliceColumns(crosscoder.ModelOffsets[1], crosscoder.E - crosscoder.ModelOffsets[1]));
-            crosscoder.Encode(rows, code);
-            add(code, tokens.Roles(document).ToArray());
+            crosscoder.Encode(rows.SliceRows(tokens.SkipFirst, document.Rows), code);
+            add(code, tokens.Roles(document)[tokens.SkipFirst..].ToArray());
         }
     }
 

@@ -110,6 +110,44 @@ public sealed class EvidenceStageTests : IDisposable
         Assert.Equal(evidence.Manifest.Fingerprint(), EvidenceFolder.Open(run.Run, EvidenceRun.Name).Manifest.Fingerprint());
     }
 
+    /// <summary>Against the loose form on the same chats with the same number: what is not stored is not edited, and no example shows it active.</summary>
+    [Fact]
+    public void After_skipped_positions_edits_leave_them_alone_as_the_loose_form_does()
+    {
+        const int Skip = 6;
+        using EvidenceRun run = new(_backend, texts: 24, skipFirst: Skip);
+        EvidenceStage.Run(run.Context(), Settings with { Conversations = 1000 });
+        EvidenceFolder evidence = EvidenceFolder.Open(run.Run, EvidenceRun.Name);
+        using TokenStore tokens = TokenStore.Open(run.Run);
+        Assert.Equal(Skip, tokens.SkipFirst);
+        TokenDocument[] chats = [.. tokens.Documents.Where(d => d.Split == Split.HeldOut && AnswerMasks.Of(tokens.Roles(d)).All.Contains(true))];
+        using TemporaryFolder folder = new();
+        InterveneSettings loose = new()
+        {
+            BaseModel = Pairs.Base,
+            ChatModel = Pairs.Chat,
+            Crosscoder = run.Run.Crosscoder(EvidenceRun.Name),
+            Layer = 3,
+            Chats = folder.File("chats.jsonl", string.Join('\n', chats.Select(d => $$"""{"ids": [{{string.Join(',', tokens.Ids(d).ToArray())}}], "roles": [{{string.Join(',', tokens.Roles(d).ToArray())}}]}"""))),
+            SkipFirst = Skip,
+            Out = Path.Combine(folder.Path, "out.json"),
+        };
+        LooseIntervention.Run(_backend, new SilentProgress(), loose, TestContext.Current.CancellationToken);
+        LooseIntervention.Run(_backend, new SilentProgress(), loose with { SkipFirst = 0, Out = Path.Combine(folder.Path, "whole.json") }, TestContext.Current.CancellationToken);
+        JsonNode skipped = JsonNode.Parse(File.ReadAllText(loose.Out))!, whole = JsonNode.Parse(File.ReadAllText(Path.Combine(folder.Path, "whole.json")))!;
+        Assert.Equal(chats.Length, evidence.Interventions!.Conversations);
+        foreach (EditResult edit in evidence.Interventions.Edits.Where(e => e.Subset == "all" && e.Edit is "none" or "all" or "error"))
+        {
+            double got = (double)skipped[edit.Edit]![edit.Subset]!["kl"]!["mean"]!;
+            Assert.Equal(got, edit.Kl.Value, 1e-9 * got);
+        }
+
+        Assert.NotEqual((double)whole["none"]!["all"]!["kl"]!["mean"]!, (double)skipped["none"]!["all"]!["kl"]!["mean"]!, 1e-6);
+        Assert.All(
+            evidence.Examples.SelectMany(l => l.Top.Concat(l.Quantiles.SelectMany(q => q))),
+            e => Assert.All(e.Activations.Take(Math.Max(0, Skip - e.FirstToken)), a => Assert.True(a == 0 || float.IsNaN(a), $"{a} before position {Skip}")));
+    }
+
     [Fact]
     public void A_changed_checkpoint_is_refused()
     {

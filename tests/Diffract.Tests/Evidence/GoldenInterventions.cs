@@ -36,14 +36,18 @@ sealed class GoldenInterventions : IDisposable
     }
 
     /// <summary>Writes the dictionary as a published crosscoder folder.</summary>
-    public string WriteCrosscoder(string folder, float? threshold = null)
+    /// <param name="folder">Where to.</param>
+    /// <param name="threshold">Null: its own.</param>
+    /// <param name="inputScale">Activations times this number give the codes, and reconstructions are too large by it: a dictionary that was trained on scaled activations.</param>
+    public string WriteCrosscoder(string folder, float? threshold = null, float inputScale = 1)
     {
+        float[] Scaled(string name, float by) => Array.ConvertAll(File.Floats("dictionary." + name), v => v * by);
         SafetensorsWriter writer = new();
-        writer.Add("encoder.weight", File.Floats("dictionary.encoder.weight"), 2, 128, 768);
+        writer.Add("encoder.weight", Scaled("encoder.weight", 1 / inputScale), 2, 128, 768);
         writer.Add("encoder.bias", File.Floats("dictionary.encoder.bias"), 768);
-        writer.Add("decoder.weight", File.Floats("dictionary.decoder.weight"), 2, 768, 128);
-        writer.Add("decoder.bias", File.Floats("dictionary.decoder.bias"), 2, 128);
-        writer.Add("threshold", new[] { threshold ?? File.Floats("dictionary.threshold")[0] }, []);
+        writer.Add("decoder.weight", Scaled("decoder.weight", inputScale), 2, 768, 128);
+        writer.Add("decoder.bias", Scaled("decoder.bias", inputScale), 2, 128);
+        writer.Add("threshold", new[] { threshold ?? Scaled("threshold", inputScale)[0] }, []);
         writer.Add("k", new[] { (int)Summary["k"]! }, []);
         writer.Add("code_normalization_id", new long[] { 1 }, []);
         writer.Save(Path.Combine(folder, "model.safetensors"));

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
 using Diffract.Evidence;
 using Diffract.Formats;
 using Diffract.Runs;
@@ -89,6 +90,40 @@ public sealed class LooseInterventionTests : IDisposable
 
         LooseIntervention.Run(_backend, new SilentProgress(), settings with { AllowUnsetThreshold = true }, TestContext.Current.CancellationToken);
         Assert.True(File.Exists(settings.Out));
+    }
+
+    /// <summary>Twice the activations into half the encoder, and twice the reconstruction halved again: the numbers of the dictionary that reads activations as they are.</summary>
+    [Fact]
+    public void An_input_scale_gives_the_numbers_of_the_unscaled_dictionary()
+    {
+        InterveneSettings plain = Settings(string.Concat(File.ReadLines(GoldenFiles.Path("interventions/chats.jsonl")).Take(3).Select(l => l + "\n"))) with { Context = 128 };
+        string scaled = _golden.WriteCrosscoder(Directory.CreateDirectory(Path.Combine(_folder, "scaled")).FullName, inputScale: 2);
+        JsonNode expected = Run(plain), given = Run(plain with { Crosscoder = scaled, InputScale = InputScale.Parse("2") }), unscaled = Run(plain with { Crosscoder = scaled, InputScale = InputScale.Parse("none") });
+        foreach (string edit in new[] { "none", "all", "error", "template", "base_model" })
+        {
+            double want = Kl(expected, edit);
+            Assert.Equal(want, Kl(given, edit), 1e-5 * (1 + want));
+        }
+
+        Assert.NotEqual(Kl(expected, "all"), Kl(unscaled, "all"), 0.01);
+
+        JsonNode Run(InterveneSettings settings)
+        {
+            LooseIntervention.Run(_backend, new SilentProgress(), settings, TestContext.Current.CancellationToken);
+            return JsonNode.Parse(File.ReadAllText(settings.Out))!;
+        }
+
+        static double Kl(JsonNode results, string edit) => (double)results[edit]!["all"]!["kl"]!["mean"]!;
+    }
+
+    /// <summary>√width over the mean norm of the chats' activations, which is said.</summary>
+    [Fact]
+    public void An_input_scale_may_be_estimated_on_the_chats()
+    {
+        ListProgress progress = new();
+        InterveneSettings settings = Settings(File.ReadLines(GoldenFiles.Path("interventions/chats.jsonl")).First() + "\n") with { Context = 128, InputScale = InputScale.Parse("auto") };
+        LooseIntervention.Run(_backend, progress, settings, TestContext.Current.CancellationToken);
+        Assert.Contains(progress.Lines, l => l.StartsWith("intervene: input scale ", StringComparison.Ordinal) && l.Contains("√128 over the mean norm", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -59,9 +59,15 @@ public sealed class LlmConfigTests
     [InlineData("model_type", "\"mixtral\"", "model_type mixtral is not supported; supported: gemma, gemma2, gemma3_text, gpt2, gpt_neox, llama, mistral, olmo2, phi3, qwen2, qwen3")]
     [InlineData("model_type", "null", "model_type is absent, wanted one of gemma, gemma2")]
     [InlineData("text_config", """{"hidden_size": 64}""", "text_config is present, wanted the text model's own config.json")]
-    [InlineData("rope_parameters", """{"rope_type": "yarn", "factor": 2}""", "rope_parameters.rope_type is yarn, wanted default, linear, llama3")]
-    [InlineData("rope_scaling", """{"type": "longrope", "short_factor": [1]}""", "rope_scaling.type is longrope, wanted default, linear, llama3")]
-    [InlineData("rope_scaling", """{"rope_type": "dynamic", "factor": 2}""", "rope_scaling.rope_type is dynamic, wanted default, linear, llama3")]
+    [InlineData("rope_parameters", """{"rope_type": "proportional"}""", "rope_parameters.rope_type is proportional, wanted default, linear, llama3, yarn, longrope, dynamic")]
+    [InlineData("rope_scaling", """{"type": "su", "short_factor": [1]}""", "rope_scaling.type is su, wanted default, linear, llama3")]
+    [InlineData("rope_scaling", """{"type": "longrope", "short_factor": [1]}""", "rope_scaling.long_factor is absent, wanted a list of")]
+    [InlineData("rope_scaling", """{"type": "longrope", "long_factor": [1]}""", "rope_scaling.long_factor is 1 numbers, wanted")]
+    [InlineData("rope_scaling", """{"type": "longrope", "long_factor": [1, -1]}""", "rope_scaling.long_factor is [1,-1], wanted a list of positive numbers")]
+    [InlineData("rope_scaling", """{"type": "longrope", "factor": 3, "original_max_position_embeddings": 64}""", "rope_scaling.factor is 3, wanted ")]
+    [InlineData("rope_scaling", """{"rope_type": "yarn"}""", "rope_scaling.factor is absent, wanted a positive number")]
+    [InlineData("rope_scaling", """{"rope_type": "yarn", "factor": 4, "beta_fast": 1, "beta_slow": 32, "truncate": false}""", "rope_scaling.beta_slow is 32, wanted fewer turns than beta_fast, 1")]
+    [InlineData("rope_scaling", """{"rope_type": "dynamic"}""", "rope_scaling.factor is absent, wanted a positive number")]
     [InlineData("rope_scaling", """{"type": "linear"}""", "rope_scaling.factor is absent, wanted a positive number")]
     [InlineData("rope_scaling", """{"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4}""", "rope_scaling.high_freq_factor is 4, wanted more than low_freq_factor, 4")]
     [InlineData("rope_parameters", """{"full_attention": {"rope_theta": 1}}""", "rope_parameters.full_attention is an object")]
@@ -110,7 +116,7 @@ public sealed class LlmConfigTests
     [InlineData("gpt_neox", "rope_parameters", """{"rope_theta": 10000, "partial_rotary_factor": 1.5}""", "rope_parameters.partial_rotary_factor is 1.5")]
     [InlineData("gpt2", "activation_function", "\"quick_gelu\"", "activation_function is quick_gelu, wanted one of gelu, gelu_new")]
     [InlineData("gpt2", "add_cross_attention", "true", "add_cross_attention is true")]
-    [InlineData("gemma3", "rope_parameters", """{"full_attention": {"rope_type": "yarn"}}""", "rope_parameters.full_attention.rope_type is yarn")]
+    [InlineData("gemma3", "rope_parameters", """{"full_attention": {"rope_type": "yarn"}}""", "rope_parameters.full_attention.factor is absent")]
     [InlineData("gemma3", "use_bidirectional_attention", "true", "use_bidirectional_attention is true")]
     [InlineData("qwen2", "layer_types", """["linear_attention", "full_attention", "full_attention", "full_attention"]""", "layer_types is linear_attention")]
     public void Each_family_refuses_what_it_does_not_compute(string family, string field, string value, string? message)
@@ -161,14 +167,14 @@ public sealed class LlmConfigTests
     [Fact]
     public void Llama_3_scaling_by_hand()
     {
-        Rotary plain = new(128, 500_000), scaled = plain with { Scaling = new RotaryScaling(RotaryScaling.Llama3, 8, 1, 4, 8192) };
+        Rotary plain = new(128, 500_000), scaled = plain with { Scaling = new RotaryScaling.Llama3(8, 1, 4, 8192) };
         float[] before = plain.Frequencies(), after = scaled.Frequencies();
         // i = 0: wave 6.28. i = 63: wave 2π·500000^(126/128) = 2.6 million. i = 30: wave 2π·500000^(60/128) = 2949, between.
         Assert.Equal(before[0], after[0]);
         Assert.Equal(before[63] / 8, after[63]);
         double wave = 2 * Math.PI * Math.Pow(500_000, 60 / 128.0), smooth = (8192 / wave - 1) / 3;
         Assert.Equal((1 - smooth) / 8 + smooth, after[30] / before[30], 1e-5);
-        Assert.Equal([0.5f, 0.005f], new Rotary(4, 10_000, new RotaryScaling(RotaryScaling.Linear, 2)).Frequencies());
+        Assert.Equal([0.5f, 0.005f], new Rotary(4, 10_000, new RotaryScaling.Linear(2)).Frequencies());
     }
 
     [Theory]

@@ -54,6 +54,42 @@ public sealed class TokenizeStageTests : IDisposable
     }
 
     [Fact]
+    public void Models_that_do_not_say_their_longest_text_need_a_context_or_somebody_who_knows()
+    {
+        string model = Path.Combine(_folder.Path, "silent");
+        Directory.CreateDirectory(model);
+        foreach (string file in Directory.GetFiles(Chat))
+        {
+            File.Copy(file, Path.Combine(model, Path.GetFileName(file)));
+        }
+
+        JsonObject config = JsonNode.Parse(File.ReadAllText(Path.Combine(model, "config.json")))!.AsObject();
+        config.Remove("max_position_embeddings");
+        File.WriteAllText(Path.Combine(model, "config.json"), config.ToJsonString());
+        TokenizeSettings settings = Settings() with { ChatModel = model, MaxTokens = 60_000 };
+        DiffractException e = Assert.Throws<DiffractException>(() => TokenizeStage.Check(settings));
+        Assert.Equal(DiffractException.BadArguments, e.ExitCode);
+        Assert.Contains("has no max_position_embeddings, so the longest text is not known; say with --context", e.Message, StringComparison.Ordinal);
+        TokenizeStage.Check(settings with { Context = 9000 });
+        TokenizeStage.Check(settings with { ContextLimit = 300 });
+        Assert.Contains("wanted 2 to 300", Assert.Throws<DiffractException>(() => TokenizeStage.Check(settings with { ContextLimit = 300, Context = 301 })).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_missing_tokenizer_is_found_before_anything_is_planned(bool chat)
+    {
+        string model = Path.Combine(_folder.Path, "bare");
+        Directory.CreateDirectory(model);
+        File.Copy(Path.Combine(Chat, "config.json"), Path.Combine(model, "config.json"));
+        TokenizeSettings settings = Settings() with { MaxTokens = 60_000 };
+        Assert.Contains(
+            "bare has no tokenizer.json",
+            Assert.Throws<DiffractException>(() => TokenizeStage.Check(chat ? settings with { ChatModel = model } : settings with { BaseModel = model })).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_hundred_thousand_tokens_are_enough_for_the_splits()
     {
         for (int seed = 0; seed < 3; seed++)

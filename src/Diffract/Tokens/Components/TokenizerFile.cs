@@ -18,8 +18,8 @@ sealed class TokenizerFile
 
     TokenizerFile(string file) => _file = file;
 
-    /// <exception cref="DiffractException">There is no such file, it is damaged, or it has a component that is not supported.</exception>
-    public static TokenizerParts Read(string folder)
+    /// <exception cref="DiffractException">There is no such file.</exception>
+    public static string PathIn(string folder)
     {
         string file = Path.Combine(folder, "tokenizer.json");
         if (!File.Exists(file))
@@ -31,6 +31,13 @@ sealed class TokenizerFile
                 : $"{folder} has no tokenizer.json; wanted a Hugging Face checkpoint folder with config.json, model.safetensors and tokenizer.json");
         }
 
+        return file;
+    }
+
+    /// <exception cref="DiffractException">There is no such file, it is damaged, or it has a component that is not supported.</exception>
+    public static TokenizerParts Read(string folder)
+    {
+        string file = PathIn(folder);
         try
         {
             using FileStream stream = File.OpenRead(file);
