@@ -31,7 +31,10 @@ public static class CommandTable
         ExportCommand.Create(),
         TwinsCommand.Create(),
         ExamplesCommand.Create(),
+        VerifyCommand.Create(),
+        AnalysesCommand.Create(),
         InterveneCommand.Create(),
+        GenerateCommand.Create(),
         DoctorCommand.Create(),
     };
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Diffract.Compute.Kernels;
+using Diffract.Crosscoders;
 using Diffract.Latents;
 using Diffract.Runs;
 
@@ -17,7 +18,8 @@ static class LatentsCommand
             Loose files: diffract latents --crosscoder DIR [--against DIR2] --out T.csv
               The table from weights alone, under the published names: tag, delta_norm (1 = chat-only) and dec_norm_diff (0 = chat-only), norms and cosines of decoder and encoder; of
               an SAE dec_norm and enc_norm. --against adds for each latent the largest cosine of its decoder row to any of DIR2's, in either model, and whose. --table keeps the
-              other columns of a feature_df.csv. --sets writes the published sets of latents, drawn as numpy draws them, as .json for `scale --latents` and as .pt.
+              other columns of a feature_df.csv. --activations X.safetensors adds max_act_val (scaled) and freq_val; with --ids O.jsonl, as tokenize writes it, also the statistics of
+              template tokens by control token (lmsys_ctrl_freq and so on) where lines have roles; --template writes their files, --cache the sparse activations, as published. --sets writes the published sets of latents, drawn as numpy draws them, as .json for `scale --latents` and as .pt.
             """);
         Argument<string?> run = new("run") { Description = "Run folder with tokens, activations and a trained crosscoder.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> name = new("--name") { Description = "Crosscoder. Default: the only one, else batchtopk." };
@@ -33,8 +35,17 @@ static class LatentsCommand
         Option<int> lowest = new("--low-norm-diff-sample-size") { Description = "Loose files: latents in the set of the smallest dec_norm_diff, and in the shared baseline; -1: as many as are chat-only.", DefaultValueFactory = _ => 3176 };
         Option<int> sample = new("--shared-sample-size") { Description = "Loose files: latents in the sample of the shared ones.", DefaultValueFactory = _ => 1000 };
         Option<long> seed = new("--seed") { Description = "Loose files: of both samples, for numpy's legacy generator.", DefaultValueFactory = _ => 42 };
+        Option<string?> activations = new("--activations") { Description = "Loose files: safetensors with x [N, 2, D], base and chat. Default: weights alone." };
+        Option<string?> ids = new("--ids") { Description = "Loose files: JSON lines with ids (and roles) of the same tokens. Default: none." };
+        Option<string?> cache = new("--cache") { Description = "Loose files: folder for out_acts.pt, out_ids.pt and so on. Default: not written." };
+        Option<string?> cacheLatents = new("--cache-latents") { Description = "Loose files: JSON array of the latents in the cache. Default: all." };
+        Option<int> pad = new("--pad-id") { Description = "Loose files: fills the cache's sequences up.", DefaultValueFactory = _ => 0 };
+        Option<string?> template = new("--template") { Description = "Loose files: folder for stats.csv, counts.json, latent_stats.csv and latent_stats_global.csv. Default: not written." };
+        Option<string?> code = new("--code") { Description = "Loose files: base or chat: whose part of a decoupled code, or which model an SAE reads. Default: both parts; an SAE reads chat." };
+        Option<string?> difference = new("--difference") { Description = "Loose files: chat-base or base-chat: what an SAE on differences reads. Default: no difference." };
+        Option<string?> scale = new("--input-scale") { Description = "Loose files: as `diffract encode` has it. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
         command.Arguments.Add(run);
-        foreach (Option option in (Option[])[name, layer, unset, fresh, memory, crosscoder, output, against, table, sets, lowest, sample, seed])
+        foreach (Option option in (Option[])[name, layer, unset, fresh, memory, crosscoder, output, against, table, sets, lowest, sample, seed, activations, ids, cache, cacheLatents, pad, template, code, difference, scale])
         {
             command.Options.Add(option);
         }
@@ -47,7 +58,7 @@ static class LatentsCommand
                 return;
             }
 
-            Option[] loose = [crosscoder, output, against, table, sets, lowest, sample, seed];
+            Option[] loose = [crosscoder, output, against, table, sets, lowest, sample, seed, activations, ids, cache, cacheLatents, pad, template, code, difference, scale];
             if (loose.FirstOrDefault(o => parse.GetResult(o) is { Implicit: false }) is { } given)
             {
                 throw DiffractException.Argument($"{given.Name} belongs to the loose form (--crosscoder DIR --out T.csv), which takes no run folder; see `diffract latents --help`");
@@ -77,6 +88,16 @@ static class LatentsCommand
                 throw DiffractException.Argument($"--low-norm-diff-sample-size wants -1 or more, --shared-sample-size 0 or more, --seed 0 to {uint.MaxValue}");
             }
 
+            if (parse.GetValue(activations) is null && new Option[] { ids, cache, template, code, difference, scale }.FirstOrDefault(o => parse.GetResult(o) is { Implicit: false }) is { } alone)
+            {
+                throw DiffractException.Argument($"{alone.Name} belongs to --activations; give both");
+            }
+
+            if (parse.GetValue(ids) is null && (parse.GetValue(cache) ?? parse.GetValue(template)) is not null)
+            {
+                throw DiffractException.Argument("--cache and --template want --ids, the tokens that the activations belong to");
+            }
+
             LooseLatents.Run(backend, progress, new LooseLatentsSettings
             {
                 Folder = Places.Dictionary(given, progress, stop),
@@ -87,6 +108,16 @@ static class LatentsCommand
                 Lowest = parse.GetValue(lowest),
                 Sample = parse.GetValue(sample),
                 Seed = (uint)parse.GetValue(seed),
+                Activations = parse.GetValue(activations),
+                Ids = parse.GetValue(ids),
+                Cache = parse.GetValue(cache),
+                CacheLatents = parse.GetValue(cacheLatents),
+                PadId = parse.GetValue(pad),
+                Template = parse.GetValue(template),
+                InputScale = InputScale.Parse(parse.GetValue(scale)),
+                AllowUnsetThreshold = parse.GetValue(unset),
+                Code = parse.GetValue(code),
+                Difference = parse.GetValue(difference),
             }, stop);
         }
     }

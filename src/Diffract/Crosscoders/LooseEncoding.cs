@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Formats;
@@ -22,6 +23,11 @@ public static class LooseEncoding
     /// <param name="progress">Who listens.</param>
     /// <param name="stop">Ctrl-C.</param>
     public static void Run(string folder, string activations, string output, InputScale scale, IBackend backend, IProgressSink progress, CancellationToken stop)
+        => Run(folder, activations, output, scale, null, backend, progress, stop);
+
+    /// <summary>The same, and what the reconstruction is worth (<see cref="DictionaryMetrics"/>) in the JSON file <paramref name="metrics"/>; null: nowhere.</summary>
+    public static void Run(
+        string folder, string activations, string output, InputScale scale, string? metrics, IBackend backend, IProgressSink progress, CancellationToken stop)
     {
         using Crosscoder crosscoder = CrosscoderFolder.Load(folder, backend);
         if (crosscoder.ThresholdUnset)
@@ -52,6 +58,11 @@ public static class LooseEncoding
         }
 
         writer.Save(output);
+        if (metrics is not null)
+        {
+            AtomicFile.WriteText(metrics, encoder.Measure().ToJsonString(Provenance.Json) + "\n");
+        }
+
         progress.Done("encode", FormattableString.Invariant($"{tokens} tokens, L0 {encoder.Pairs / (double)tokens:F2}, {output}"));
     }
 
@@ -102,6 +113,21 @@ public static class LooseEncoding
                 progress.Report("encode", done, acts.Rows, "tokens");
             });
             recon_BE.Buffer.Dispose();
+        }
+
+        public JsonObject Measure()
+        {
+            DictionaryMetrics metrics = new(crosscoder);
+            Matrix recon_BE = crosscoder.Backend.Matrix(Batch, crosscoder.E), acts_BE = crosscoder.Backend.Matrix(Batch, crosscoder.E);
+            ForEach((code, done) =>
+            {
+                crosscoder.Decode(code, recon_BE.SliceRows(0, code.Tokens));
+                acts.Copy(done - code.Tokens, acts_BE.SliceRows(0, code.Tokens));
+                metrics.Add(acts_BE.SliceRows(0, code.Tokens), recon_BE.SliceRows(0, code.Tokens), code);
+            });
+            recon_BE.Buffer.Dispose();
+            acts_BE.Buffer.Dispose();
+            return metrics.ToJson();
         }
 
         void ForEach(Action<SparseCode, int> each)

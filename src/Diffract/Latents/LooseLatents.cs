@@ -40,8 +40,9 @@ public static class LooseLatents
             new IndexSets(table.Numbers("dec_norm_diff"), settings.Lowest, settings.Sample, settings.Seed).Write(sets, progress);
         }
 
+        string seen = settings.Activations is { } activations ? "; " + LatentScan.Add(backend, progress, settings, activations, table, stop) : "";
         table.Write(settings.Out);
-        progress.Done("latents", $"{crosscoder.Latents} latents, {classes}{(foreign > 0 ? $"; {foreign} other columns kept" : "")}; delta_norm 1 is chat-only, dec_norm_diff 0 is chat-only; {settings.Out}");
+        progress.Done("latents", $"{crosscoder.Latents} latents, {classes}{(foreign > 0 ? $"; {foreign} other columns kept" : "")}{seen}; delta_norm 1 is chat-only, dec_norm_diff 0 is chat-only; {settings.Out}");
     }
 
     static readonly string[] Known = ["tag", "delta_norm", "dec_norm_diff", "dec_base_norm", "dec_instruct_norm", "dec_cos_sim", "enc_delta_norm", "enc_norm_diff", "enc_base_norm", "enc_instruct_norm", "enc_cos_sim", "dec_norm", "enc_norm"];

@@ -1,3 +1,5 @@
+using Diffract.Crosscoders;
+
 namespace Diffract.Latents;
 
 /// <summary>What decides a latent table from weights alone.</summary>
@@ -26,4 +28,34 @@ public sealed record LooseLatentsSettings
 
     /// <summary>Of the samples.</summary>
     public uint Seed { get; init; } = 42;
+
+    /// <summary>safetensors with the activations to look at; null: weights alone.</summary>
+    public string? Activations { get; init; }
+
+    /// <summary>JSON lines with ids, and roles, of the same tokens; null: none.</summary>
+    public string? Ids { get; init; }
+
+    /// <summary>Folder for the published cache of sparse activations; null: not written.</summary>
+    public string? Cache { get; init; }
+
+    /// <summary>JSON array of the latents that go into the cache; null: all.</summary>
+    public string? CacheLatents { get; init; }
+
+    /// <summary>Fills sequences of the cache up.</summary>
+    public int PadId { get; init; }
+
+    /// <summary>Folder for the published files of template statistics; null: not written.</summary>
+    public string? Template { get; init; }
+
+    /// <summary>As in <see cref="LooseReading.InputScale"/>.</summary>
+    public InputScale InputScale { get; init; } = InputScale.Unsaid;
+
+    /// <summary>As in <see cref="LooseReading.AllowUnsetThreshold"/>.</summary>
+    public bool AllowUnsetThreshold { get; init; }
+
+    /// <summary>As in <see cref="LooseReading.Code"/>.</summary>
+    public string? Code { get; init; }
+
+    /// <summary>As in <see cref="LooseReading.Difference"/>.</summary>
+    public string? Difference { get; init; }
 }

@@ -31,6 +31,10 @@ public sealed partial class Llm
     /// have ended leave the steps. Keys and values of all of them are kept at once (<see cref="CacheBytes"/>): it is for the caller to ask for no more prompts than memory allows.
     /// </summary>
     public int[][] GreedyBatch(IReadOnlyList<int[]> prompts, int newTokens, bool stopAtEnd, CancellationToken stop = default)
+        => GreedyBatch(prompts, newTokens, stopAtEnd ? Config.EndIds : [], stop);
+
+    /// <summary>The same, where a continuation ends after the first of <paramref name="ends"/>, which it keeps.</summary>
+    public int[][] GreedyBatch(IReadOnlyList<int[]> prompts, int newTokens, IReadOnlyList<int> ends, CancellationToken stop = default)
     {
         Continuation[] all = new Continuation[prompts.Count];
         int rows = 0;
@@ -45,7 +49,7 @@ public sealed partial class Llm
 
         KeyValueCache cache = Cache(rows);
         List<Continuation> active = [.. newTokens > 0 ? all : []];
-        Predicate<Continuation> ended = c => c.Count == newTokens || (stopAtEnd && Config.EndIds.Contains(c.Ids[c.Count - 1]));
+        Predicate<Continuation> ended = c => c.Count == newTokens || ends.Contains(c.Ids[c.Count - 1]);
         while (active.Count > 0)
         {
             for (int first = 0; first < active.Count;)
