@@ -67,6 +67,7 @@ static class ScaleCommand
                     Name = ScanInputs.Choose(folder, parse.GetValue(name), parse.GetValue(layer)),
                     Blocks = parse.GetValue(blocks),
                     AllowUnsetThreshold = parse.GetValue(unset),
+                    Code = variants.Code(parse),
                 });
                 return;
             }
@@ -98,7 +99,7 @@ static class ScaleCommand
         readonly Option<string?> _latents = new("--latents") { Description = "Loose files: JSON array of latents to write. Default: all." };
         readonly Option<double?> _activeAbove = new("--active-above") { Description = "Loose files: share T of the maximum below which a code counts as 0. Default: none does." };
         readonly Option<string?> _maxima = new("--maxima") { Description = "Loose files: safetensors with max_activation [L], unscaled, for --active-above. Default: the maxima over the rows taken." };
-        readonly Option<string?> _code = new("--code") { Description = "Loose files: base or chat: whose part of a decoupled code, or which model an SAE reads. Default: an SAE reads chat; a decoupled code wants it." };
+        readonly Option<string?> _code = new("--code") { Description = "base or chat: whose part of a decoupled code; loose files: or which model an SAE reads. Default: chat; of a decoupled code in loose files it must be said." };
         readonly Option<string?> _difference = new("--difference") { Description = "Loose files: chat-base or base-chat: what an SAE on differences reads. Default: no difference." };
         readonly Option<int?> _samples = new("--num-samples") { Description = "Loose files: so many rows. Default: all." };
         readonly Option<int> _offset = new("--n-offset") { Description = "Loose files: pass over this many times --num-samples first.", DefaultValueFactory = _ => 0 };
@@ -115,10 +116,12 @@ static class ScaleCommand
 
         Option[] All => [_vectors, _vectorsFile, _seed, _latents, _activeAbove, _maxima, _code, _difference, _samples, _offset, _published, _name];
 
-        /// <summary>None of them means anything in a run folder.</summary>
+        public string? Code(ParseResult parse) => parse.GetValue(_code);
+
+        /// <summary>None of the others means anything in a run folder.</summary>
         public void Refuse(ParseResult parse)
         {
-            if (All.FirstOrDefault(o => parse.GetResult(o) is { Implicit: false }) is { } given)
+            if (All.FirstOrDefault(o => o != _code && parse.GetResult(o) is { Implicit: false }) is { } given)
             {
                 throw DiffractException.Argument($"{given.Name} belongs to the loose form (--crosscoder DIR --activations X.safetensors --out Y.safetensors); see `diffract scale --help`");
             }

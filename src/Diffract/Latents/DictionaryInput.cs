@@ -104,5 +104,19 @@ public sealed class DictionaryInput : IDisposable
         return CodeModel is { } chosen ? norms_M[chosen] : norms_M[0] + norms_M[1];
     }
 
+    /// <summary>Multiplies every value of a code with its scale, so that the code holds scaled activations.</summary>
+    public void ScaleValues(SparseCode code)
+    {
+        ReadOnlySpan<int> start = code.LatentStart.Span<int>();
+        Span<float> value = code.PairValue.Span<float>();
+        for (int j = 0; j < code.Latents; j++)
+        {
+            for (int p = start[j]; p < start[j + 1]; p++)
+            {
+                value[p] = Scaled(code, j, p);
+            }
+        }
+    }
+
     public void Dispose() => _input_BD?.Buffer.Dispose();
 }

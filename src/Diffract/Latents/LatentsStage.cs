@@ -61,7 +61,6 @@ public static class LatentsStage
 
     static void Check(Crosscoder crosscoder, LatentsSettings settings)
     {
-        DictionaryForm.Require(crosscoder, settings.Name, "the latent table");
         if (crosscoder.Models != 2)
         {
             throw new DiffractException($"crosscoder {settings.Name} has {crosscoder.Models} models; the latent table compares two, base and chat");
@@ -97,6 +96,16 @@ public static class LatentsStage
         using SparseCode code = crosscoder.NewCode(BatchRows);
         using LatentActivationsWriter writer = new(folder, crosscoder.Latents, documents, inputs.Tokens);
         byte[] roles_B = new byte[BatchRows];
+        using DictionaryInput input = new(crosscoder, null, null);
+        Matrix scale_L = crosscoder.Scale_L;
+        using HostBuffer? ones = crosscoder.Decoupled ? new HostBuffer(ElementType.Float32, crosscoder.Latents) : null;
+        if (ones is not null)
+        {
+            // A pair's scale depends on the models in which it is active, so its value is scaled by itself.
+            ones.Span<float>().Fill(1);
+            scale_L = new Matrix(ones, 1, crosscoder.Latents, crosscoder.Latents);
+        }
+
         foreach (ScanBatch batch in new DocumentScan(inputs.Activations.Read, crosscoder.ModelOffsets, buffer_BE, inputs.Tokens).Batches(documents))
         {
             context.Stop.ThrowIfCancellationRequested();
@@ -106,8 +115,13 @@ public static class LatentsStage
             }
 
             crosscoder.Encode(batch.Acts_BE, code);
-            counts.Add(code, crosscoder.Scale_L, roles_B);
-            writer.Add(code, crosscoder.Scale_L, roles_B);
+            if (ones is not null)
+            {
+                input.ScaleValues(code);
+            }
+
+            counts.Add(code, scale_L, roles_B);
+            writer.Add(code, scale_L, roles_B);
             context.Progress.Report("latents", counts.Tokens, total, "tokens");
         }
 

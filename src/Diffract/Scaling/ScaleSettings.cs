@@ -11,4 +11,7 @@ public sealed record ScaleSettings
 
     /// <summary>Go on with a BatchTopK crosscoder that has no threshold: its code is dense.</summary>
     public bool AllowUnsetThreshold { get; init; }
+
+    /// <summary>Of a decoupled code, whose part is scaled: <c>base</c> or <c>chat</c>; null: chat, and nothing for other codes.</summary>
+    public string? Code { get; init; }
 }

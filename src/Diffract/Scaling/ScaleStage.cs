@@ -27,8 +27,8 @@ public static class ScaleStage
         RunFolder run = context.Run;
         using ScanInputs inputs = ScanInputs.Open(run, settings.Name, context.Backend, context.Memory);
         Crosscoder crosscoder = inputs.Crosscoder;
-        DictionaryForm.Require(crosscoder, settings.Name, "Latent Scaling");
         ScalingModels.Check(crosscoder, settings.Name, settings.AllowUnsetThreshold);
+        int? codeModel = CodeModel(crosscoder, settings);
         string folder = run.Scaling(settings.Name);
         StageManifest plan = new()
         {
@@ -46,6 +46,11 @@ public static class ScaleStage
             },
             Inputs = inputs.Fingerprints,
         };
+        if (codeModel is { } part)
+        {
+            plan.Settings["code"] = ScalingTargets.Models[part];
+        }
+
         if (context.AlreadyDone(folder, plan))
         {
             context.Progress.Done("scale", $"{run.Relative(folder)} is there already");
@@ -59,7 +64,7 @@ public static class ScaleStage
         context.Progress.Line(FormattableString.Invariant(
             $"scale: {settings.Name}, all eight targets of {crosscoder.Latents} latents in one pass over {tokens} tokens of {documents.Count} documents in {starts.Length - 1} blocks"));
         using RawDecoder raw = new(crosscoder);
-        using BetaSums sums = new(context.Backend.Scaling, raw.WDec_LE, crosscoder.ModelOffsets, starts.Length - 1);
+        using BetaSums sums = new(context.Backend.Scaling, BetaSums.Directions(raw.WDec_LE, crosscoder.ModelOffsets), null, crosscoder.ModelOffsets, starts.Length - 1, codeModel);
         Sum(context, inputs, documents, starts, folder, sums);
         LatentProducts products = new(raw.WDec_LE, raw.BDec_E, crosscoder.ModelOffsets);
         ScalingRow[] rows = ScalingRows.From(sums, products, crosscoder.WDec_LE, crosscoder.ModelOffsets);
@@ -78,6 +83,18 @@ public static class ScaleStage
         });
         BlockFile.Clear(folder);
         context.Progress.Done("scale", Summary(settings.Name, rows));
+    }
+
+    /// <summary>The model whose part of a decoupled code is scaled: the chat model's unless said.</summary>
+    static int? CodeModel(Crosscoder crosscoder, ScaleSettings settings)
+    {
+        if (!crosscoder.Decoupled)
+        {
+            return settings.Code is null ? null : throw DiffractException.Argument($"--code {settings.Code} is for a decoupled code; crosscoder {settings.Name} has one code for both models");
+        }
+
+        int model = ScalingTargets.Models.ToList().IndexOf(settings.Code ?? ScalingTargets.Models[1]);
+        return model >= 0 ? model : throw DiffractException.Argument($"--code {settings.Code} is no model; wanted base or chat");
     }
 
     static void Sum(StageContext context, ScanInputs inputs, IReadOnlyList<TokenDocument> documents, int[] starts, string folder, BetaSums sums)

@@ -2,6 +2,7 @@ using Diffract.Activations;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Crosscoders;
+using Diffract.Formats;
 using Diffract.Latents;
 using Diffract.Runs;
 using Diffract.Scaling;
@@ -125,7 +126,32 @@ public sealed class TrainFormsTests(TrainStageTests.Harvested harvested) : IClas
         }
 
         Assert.Equal(2, StageManifest.TryLoad(_run.Crosscoder("decoupled"))!.Facts["thresholds"]!.AsArray().Count);
-        Assert.Contains("decoupled", Message(() => LatentsStage.Run(Context(), new LatentsSettings { Name = "decoupled" })), StringComparison.Ordinal);
+        LatentsStage.Run(Context(), new LatentsSettings { Name = "decoupled" });
+        using (Crosscoder crosscoder = CrosscoderFolder.Load(_run.Crosscoder("decoupled"), _backend))
+        {
+            // A scaled activation is the code times the norms of the models in which it is active, so at most times their sum.
+            (float[] max_L, long[] active_L) = Largest(crosscoder, Split.HeldOut);
+            Assert.All(LatentTable.Open(_run, "decoupled").Rows, r =>
+            {
+                Assert.Equal(active_L[r.Latent], r.Active);
+                Assert.Equal(max_L[r.Latent], r.MaxActivation, 1e-5 * Math.Max(1, max_L[r.Latent]));
+            });
+            Assert.Contains(active_L, a => a > 0);
+        }
+
+        // The stage is the loose form on its own rows.
+        ScaleStage.Run(Context(), new ScaleSettings { Name = "decoupled" });
+        string x = Path.Combine(_run.Root, "decoupled.x"), y = Path.Combine(_run.Root, "decoupled.y");
+        SafetensorsWriter writer = new();
+        float[][] rows = Rows(Split.Scaling);
+        writer.Add("x", rows.SelectMany(r => r).ToArray(), rows.Length, 2, 128);
+        writer.Save(x);
+        LooseReading reading = new() { Folder = _run.Crosscoder("decoupled"), Activations = x, Code = "chat" };
+        LooseScaling.Run(_backend, new SilentProgress(), new LooseScalingSettings { Dictionary = reading, Out = y }, TestContext.Current.CancellationToken);
+        using SafetensorsFile stage = SafetensorsFile.Open(Path.Combine(_run.Scaling("decoupled"), ScaleStage.TensorsFile)), loose = SafetensorsFile.Open(y);
+        Assert.All(loose.Tensors.Keys, t => Assert.Equal(loose.Doubles(t), stage.Doubles(t), (a, b) => double.IsNaN(a) ? double.IsNaN(b) : Math.Abs(a - b) <= 1e-7 * (1 + Math.Abs(a))));
+        Assert.Equal("chat", (string)ScalingTable.Open(_run, "decoupled").Manifest.Settings["code"]!);
+        Assert.Contains("has one code for both", Message(() => ScaleStage.Run(Context(), new ScaleSettings { Name = "resampled", Code = "base" })), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -135,6 +161,49 @@ public sealed class TrainFormsTests(TrainStageTests.Harvested harvested) : IClas
         FixedRows source = new([.. Enumerable.Range(0, 40).Select(b => (float[])[b == 7 ? 100 : 1 + b % 2, 0, 3])]);
         ActivationShape shape = ActivationShape.Of(source, Matrix.Host(10, 3));
         Assert.Equal([1 / 40.0, 0], shape.SinkShare_M);
+    }
+
+    float[][] Rows(Split split)
+    {
+        using ActivationStore store = ActivationStore.Open(_run, 1);
+        using TokenStore tokens = TokenStore.Open(_run);
+        Matrix row = Matrix.Host(1, 256);
+        using IBuffer owner = row.Buffer;
+        List<float[]> rows = [];
+        foreach (TokenDocument document in tokens.Documents.Where(d => d.Split == split))
+        {
+            for (int t = 0; t < document.Rows; t++)
+            {
+                store.Read(document.FirstRow + t, 1, row);
+                rows.Add(row.Row(0).ToArray());
+            }
+        }
+
+        return [.. rows];
+    }
+
+    /// <summary>Largest scaled activation and number of active tokens of each latent of a decoupled code.</summary>
+    (float[] Max_L, long[] Active_L) Largest(Crosscoder crosscoder, Split split)
+    {
+        float[] max_L = new float[crosscoder.Latents];
+        long[] active_L = new long[crosscoder.Latents];
+        using SparseCode code = crosscoder.NewCode(1);
+        Matrix row = Matrix.Host(1, 256);
+        using IBuffer owner = row.Buffer;
+        foreach (float[] acts in Rows(split))
+        {
+            acts.CopyTo(row.Row(0));
+            crosscoder.Encode(row, code);
+            for (int i = 0; i < code.Pairs; i++)
+            {
+                int latent = code.TokenLatent.Span<int>()[i], pair = code.TokenPairs.Span<int>()[i], bits = code.PairModels!.Span<int>()[pair];
+                float scale = ((bits & 1) != 0 ? crosscoder.Norms_LM.Row(latent)[0] : 0) + ((bits & 2) != 0 ? crosscoder.Norms_LM.Row(latent)[1] : 0);
+                max_L[latent] = Math.Max(max_L[latent], code.PairValue.Span<float>()[pair] * scale);
+                active_L[latent]++;
+            }
+        }
+
+        return (max_L, active_L);
     }
 
     static string Message(Action action) => Assert.Throws<DiffractException>(action).Message;
