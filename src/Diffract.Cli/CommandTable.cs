@@ -17,6 +17,7 @@ public static class CommandTable
         RunCommand.Create(),
         TokenizeCommand.Create(),
         HarvestCommand.Create(),
+        ActivationsCommand.Create(),
         TrainCommand.Create(),
         LatentsCommand.Create(),
         ScaleCommand.Create(),

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Diffract.Activations;
+using Diffract.Activations.Caches;
 using Diffract.Crosscoders;
 using Diffract.Pipeline;
 using Diffract.Runs;
@@ -12,8 +13,8 @@ static class RunCommand
 {
     public static Command Create()
     {
-        Option<string> baseModel = new("--base") { Description = "Folder of the base model's checkpoint, or its name on the hub: org/name[@revision].", Required = true };
-        Option<string> chatModel = new("--chat") { Description = "Folder of the chat model's checkpoint, or its name on the hub; its tokenizer and chat template are used.", Required = true };
+        Option<string?> baseModel = new("--base") { Description = "Folder of the base model's checkpoint, or its name on the hub: org/name[@revision]. Needed, unless there is --cache." };
+        Option<string?> chatModel = new("--chat") { Description = "Folder of the chat model's checkpoint, or its name on the hub; its tokenizer and chat template are used. Needed, unless there is --cache." };
         Option<string[]> texts = new("--text") { Description = $"Documents: {DataOptions.Formats}. --text or --chats alone is enough.", AllowMultipleArgumentsPerToken = true };
         Option<string[]> chats = new("--chats") { Description = "Chats, from the same kinds of files; the shapes in which chats are published are known (docs/formats.md).", AllowMultipleArgumentsPerToken = true };
         Option<string[]> crosscoders = new("--crosscoder") { Description = "Folders of crosscoders to examine, or their names on the hub (org/name[/folder][@revision]): nothing is trained then.", AllowMultipleArgumentsPerToken = true };
@@ -31,22 +32,25 @@ static class RunCommand
         Option<string> preset = new("--preset") { Description = "demo: sizes and schedules as shares of the run's own steps; paper: those of the paper, refused for a run too short.", DefaultValueFactory = _ => "demo" };
         preset.AcceptOnlyFromAmong("demo", "paper");
         Option<int> seed = new("--seed") { Description = "Decides splits, initialisations, order and resamples.", DefaultValueFactory = _ => 42 };
-        Option<string?> output = new("--out") { Description = "Run folder. Default: runs/<name of the chat folder>." };
+        Option<string[]> cache = new("--cache") { Description = "The caches of activations that another tool collected, base and chat (two folders layer_<n>_out): nothing is tokenised or harvested. --base and --chat may be left out then, with what needs them.", AllowMultipleArgumentsPerToken = true };
+        Option<int?> bos = new("--bos") { Description = "With --cache: the id that begins each document, where there is no sequence_ranges.pt. Default: the chat model's tokenizer says it." };
+        Option<string?> output = new("--out") { Description = "Run folder. Default: runs/<name of the chat folder>; needed with --cache." };
         Option<bool> fresh = new("--fresh") { Description = "Throw away what an earlier run made there. Default: go on where it stopped." };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Examine a BatchTopK crosscoder without an inference threshold, densely. Default: refuse." };
         Option<double?> memory = CommonOptions.Memory();
         Command command = new("run", "From two checkpoints and text to a report of what changed; stops with Ctrl-C, goes on when called again.")
         {
-            baseModel, chatModel, texts, chats, crosscoders, scale, layer, tokens, hours, skipFirst, replace, storage, stream, keep, kind, preset, seed, output, fresh, unset, memory,
+            baseModel, chatModel, texts, chats, cache, bos, crosscoders, scale, layer, tokens, hours, skipFirst, replace, storage, stream, keep, kind, preset, seed, output, fresh, unset, memory,
         };
         DataOptions data = new(command, texts: true, skips: true);
         ChatFormatOptions format = new(command);
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
+            CacheSettings? cached = Cache(parse);
             PipelineSettings settings = new()
             {
-                BaseModel = Places.Model(parse.GetValue(baseModel)!, progress, stop),
-                ChatModel = Places.Model(parse.GetValue(chatModel)!, progress, stop),
+                BaseModel = Model(baseModel) ?? "",
+                ChatModel = Model(chatModel) ?? "",
                 Texts = Places.Data(parse.GetValue(texts)),
                 Chats = Places.Data(parse.GetValue(chats)),
                 Columns = data.Of(parse),
@@ -73,9 +77,36 @@ static class RunCommand
                 Seed = parse.GetValue(seed),
                 AllowUnsetThreshold = parse.GetValue(unset),
             };
+            StageContext Context(string folder) => new(RunFolder.Create(folder), backend, progress, parse.GetValue(fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(memory)) };
+            if (cached is not null)
+            {
+                cached = cached with { BaseModel = settings.BaseModel.Length > 0 ? settings.BaseModel : null, ChatModel = settings.ChatModel.Length > 0 ? settings.ChatModel : null };
+                ConsoleProgress.Show(MainPath.RunFromCache(Context(parse.GetValue(output)!), settings, cached));
+                return;
+            }
+
             string folder = parse.GetValue(output) ?? Path.Combine("runs", Path.GetFileName(Path.TrimEndingDirectorySeparator(parse.GetValue(chatModel)!)));
-            ConsoleProgress.Show(MainPath.Run(new StageContext(RunFolder.Create(folder), backend, progress, parse.GetValue(fresh), stop) { Memory = MemoryBudget.Of(parse.GetValue(memory)) }, settings));
+            ConsoleProgress.Show(MainPath.Run(Context(folder), settings));
+
+            string? Model(Option<string?> option) => parse.GetValue(option) is { } name ? Places.Model(name, progress, stop) : null;
         });
         return command;
+
+        CacheSettings? Cache(ParseResult parse)
+        {
+            string[] from = parse.GetValue(cache) ?? [];
+            if (from.Length == 0)
+            {
+                return parse.GetValue(baseModel) is null || parse.GetValue(chatModel) is null ? throw DiffractException.Argument("a run needs --base and --chat, two checkpoints, or --cache with what was harvested from them; see `diffract run --help`")
+                    : parse.GetValue(bos) is not null ? throw DiffractException.Argument("--bos belongs to --cache; a tokenizer knows its own")
+                    : null;
+            }
+
+            Option[] others = [texts, chats, tokens, hours, skipFirst, replace, storage, stream, keep];
+            return from.Length != 2 ? throw DiffractException.Argument($"--cache is given {from.Length} folders, wanted the base model's cache and the chat model's")
+                : others.FirstOrDefault(o => parse.GetResult(o) is { Implicit: false }) is { } other ? throw DiffractException.Argument($"{other.Name} does not go with --cache, whose tokens are there already")
+                : parse.GetValue(output) is null ? throw DiffractException.Argument("--cache needs --out, the run folder to make")
+                : new CacheSettings { BaseCache = from[0], ChatCache = from[1], Layer = parse.GetValue(layer), Bos = parse.GetValue(bos), Seed = parse.GetValue(seed) };
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Diffract.Activations.Caches;
 using Diffract.Compute;
 using Diffract.Compute.Buffers;
 using Diffract.Formats;
@@ -20,32 +21,47 @@ public sealed class ActivationStore : IDisposable
     // Checksums of smaller stores are computed whenever they are opened (a second or two at most); of larger ones lengths and headers are checked.
     const long CheckedBytes = 4L << 30;
 
-    readonly ShardFile[] _shards;
+    readonly IShard[] _shards;
     readonly long[] _firstRows;
     readonly string _statistics;
     readonly KeptRows? _kept;
 
-    ActivationStore(string folder, int layer, StageManifest manifest)
+    ActivationStore(string folder, int layer, StageManifest manifest, CachePair? cache)
     {
         Manifest = manifest;
         Layer = layer;
+        Cache = cache;
         Widths = [.. manifest.Settings["widths"]!.AsArray().Select(w => (int)w!)];
         ModelOffsets = Offsets(Widths);
 
         _statistics = Path.Combine(folder, StatisticsFile);
-        List<ShardFile> shards = [];
+        _shards = cache is null ? OpenShards(folder, manifest) : CacheSegment.Open(cache);
+        Rows = _shards.Sum(s => (long)s.Rows);
+        _firstRows = [.. _shards.Select(s => s.FirstRow)];
+        _kept = KeepTokens is null ? null : KeptRows.Open(folder);
+        if (_kept is { } kept && kept.Rows != Rows)
+        {
+            Dispose();
+            throw new DiffractException($"{folder} holds {Rows} rows, its {KeptRows.FileName} names {kept.Rows}: foreign or damaged; train with --stream --fresh");
+        }
+    }
+
+    IShard[] OpenShards(string folder, StageManifest manifest)
+    {
+        List<IShard> shards = [];
+        long rows = 0;
         try
         {
             foreach (string name in manifest.Outputs.Keys.Where(n => n.StartsWith("shard_", StringComparison.Ordinal)).Order(StringComparer.Ordinal))
             {
                 ShardFile shard = ShardFile.Open(Path.Combine(folder, name), ModelOffsets);
                 shards.Add(shard);
-                if (shard.FirstRow != Rows)
+                if (shard.FirstRow != rows)
                 {
-                    throw new DiffractException($"{Path.Combine(folder, name)} holds rows from {shard.FirstRow} on, wanted row {Rows}: foreign or damaged; run `diffract harvest --fresh`");
+                    throw new DiffractException($"{Path.Combine(folder, name)} holds rows from {shard.FirstRow} on, wanted row {rows}: foreign or damaged; run `diffract harvest --fresh`");
                 }
 
-                Rows += shard.Rows;
+                rows += shard.Rows;
             }
         }
         catch
@@ -54,18 +70,13 @@ public sealed class ActivationStore : IDisposable
             throw;
         }
 
-        _kept = KeepTokens is null ? null : KeptRows.Open(folder);
-        if (_kept is { } kept && kept.Rows != Rows)
-        {
-            shards.ForEach(s => s.Dispose());
-            throw new DiffractException($"{folder} holds {Rows} rows, its {KeptRows.FileName} names {kept.Rows}: foreign or damaged; train with --stream --fresh");
-        }
-
-        _shards = [.. shards];
-        _firstRows = [.. shards.Select(s => s.FirstRow)];
+        return [.. shards];
     }
 
     public StageManifest Manifest { get; }
+
+    /// <summary>The caches that the rows are read from in place; null where the run has shards of its own.</summary>
+    internal CachePair? Cache { get; }
 
     /// <summary>0-based block whose output this is.</summary>
     public int Layer { get; }
@@ -82,8 +93,8 @@ public sealed class ActivationStore : IDisposable
     /// <summary>Rows that are stored: all of the token store, or those that a smaller store keeps.</summary>
     public long Rows { get; }
 
-    /// <summary>What activations are rounded to.</summary>
-    public StorageKind Storage => _shards.Length > 0 ? _shards[0].Storage : StorageKind.BFloat16;
+    /// <summary>What activations are rounded to; of a cache that is read in place float32, where it has anything but bfloat16.</summary>
+    public StorageKind Storage => Cache is not null && (string?)Manifest.Settings["storage"] != StorageKind.BFloat16.Name() ? StorageKind.Float32 : _shards is [ShardFile shard, ..] ? shard.Storage : StorageKind.BFloat16;
 
     /// <summary>Of a smaller store, the rows after which it keeps no further document, by split and source; null: everything is stored.</summary>
     public long? KeepTokens => (long?)Manifest.Settings[KeepTokensSetting];
@@ -94,7 +105,8 @@ public sealed class ActivationStore : IDisposable
         string folder = run.Activations(layer);
         string makeIt = $"diffract harvest {run.Root} --layer {layer}";
         bool small = StageManifest.TryLoad(folder) is { } made && made.Outputs.Values.Sum(s => s.Bytes) <= CheckedBytes;
-        return new ActivationStore(folder, layer, Provenance.Require(run, folder, makeIt, thorough: small));
+        StageManifest manifest = Provenance.Require(run, folder, makeIt, thorough: small);
+        return new ActivationStore(folder, layer, manifest, manifest.Settings[CacheSource.Key] is null ? null : CacheSource.Open(run.Relative(folder), manifest, $"diffract activations {run.Root} --cache …"));
     }
 
     /// <summary>Whether the document's activations are stored.</summary>
@@ -156,7 +168,7 @@ public sealed class ActivationStore : IDisposable
 
     public void Dispose()
     {
-        foreach (ShardFile shard in _shards)
+        foreach (IShard shard in _shards)
         {
             shard.Dispose();
         }

@@ -16,7 +16,7 @@ public static class HarvestStage
     {
         Check(settings);
         using TokenStore tokens = TokenStore.Open(context.Run);
-        tokens.RequireModels(context.Run);
+        tokens.RequireModels(context.Run, ModelsKnown.Both);
         (string Name, string Folder)[] models = [("base", tokens.BaseModel), ("chat", tokens.ChatModel)];
         LlmConfig[] configs = [.. models.Select(m => LlmConfig.Load(m.Folder))];
         int blocks = configs.Min(c => c.Layers), layer = settings.Layer ?? blocks / 2;

@@ -15,6 +15,9 @@ sealed class RunningMoments(int columns)
     /// <summary>Summed squares of what the store's rounding took from each value.</summary>
     public double[] Lost { get; } = new double[columns];
 
+    /// <summary>Unbiased variance of each column.</summary>
+    public double[] Variance() => Array.ConvertAll(Squares, s => s / (Count - 1));
+
     /// <summary>Moments read back from a file.</summary>
     public static RunningMoments Of(long count, double[] mean, double[] squares, double[] lost)
     {

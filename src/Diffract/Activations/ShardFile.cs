@@ -9,7 +9,7 @@ namespace Diffract.Activations;
 /// A shard: safetensors with <c>x</c> [rows, E] as bf16, f32 or 8-bit codes with their <c>scale</c> [rows, M], and of its rows the moments before they were rounded, <c>mean</c> and <c>squares</c> [E], and what
 /// rounding took, <c>lost</c> [E], all in double; metadata <c>first_row</c>. Written whole or not at all.
 /// </summary>
-sealed unsafe class ShardFile : IDisposable
+sealed unsafe class ShardFile : IShard
 {
     internal const string Scale = "scale";
     const string Lost = "lost";

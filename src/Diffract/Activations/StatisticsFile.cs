@@ -10,15 +10,18 @@ static class StatisticsFile
     /// <param name="folder">Of the store.</param>
     /// <param name="moments">Over all rows, before rounding.</param>
     /// <param name="widths">Width of each model.</param>
-    public static FileSeal Save(string folder, RunningMoments moments, int[] widths)
+    public static FileSeal Save(string folder, RunningMoments moments, int[] widths) => Save(folder, moments.Count, moments.Mean, moments.Variance(), widths);
+
+    /// <summary>The same, of moments that somebody else counted.</summary>
+    public static FileSeal Save(string folder, long count, double[] mean_E, double[] variance_E, int[] widths)
     {
         SafetensorsWriter writer = new();
-        writer.Metadata["count"] = moments.Count.ToString(CultureInfo.InvariantCulture);
+        writer.Metadata["count"] = count.ToString(CultureInfo.InvariantCulture);
         int at = 0;
         for (int m = 0; m < widths.Length; m++)
         {
-            writer.Add($"model.{m}.mean", moments.Mean.AsMemory(at, widths[m]), widths[m]);
-            writer.Add($"model.{m}.variance", Array.ConvertAll(moments.Squares[at..(at + widths[m])], s => s / (moments.Count - 1)), widths[m]);
+            writer.Add($"model.{m}.mean", mean_E.AsMemory(at, widths[m]), widths[m]);
+            writer.Add($"model.{m}.variance", variance_E.AsMemory(at, widths[m]), widths[m]);
             at += widths[m];
         }
 

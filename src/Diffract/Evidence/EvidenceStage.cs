@@ -20,7 +20,7 @@ public static class EvidenceStage
         RunFolder run = context.Run;
         string folder = run.Evidence(settings.Name), crosscoder = run.Crosscoder(settings.Name);
         using TokenStore tokens = TokenStore.Open(run);
-        tokens.RequireModels(run);
+        tokens.RequireModels(run, ModelsKnown.Tokenizer);
         StageManifest trained = Provenance.Require(run, crosscoder, $"diffract train {run.Root} --name {settings.Name}");
         LatentTable latents = LatentTable.Open(run, settings.Name);
         int layer = ScanInputs.LayerOf(trained, settings.Name);
@@ -64,7 +64,7 @@ public static class EvidenceStage
             units.PlaceOutput(file, seal);
         }
 
-        bool first = context.Finish(units, folder, plan with { Outputs = outputs, Facts = Facts(evidence, common, tokens.OwnTokens), Seconds = clock.Elapsed.TotalSeconds });
+        bool first = context.Finish(units, folder, plan with { Outputs = outputs, Facts = Facts(evidence, common, tokens.NoInterventions), Seconds = clock.Elapsed.TotalSeconds });
         context.Progress.Done("evidence " + settings.Name, first ? Summary(evidence) : "closed by another process");
     }
 
@@ -122,7 +122,7 @@ public static class EvidenceStage
         }
     }
 
-    static JsonObject Facts(EvidenceFolder evidence, bool common, bool ownTokens)
+    static JsonObject Facts(EvidenceFolder evidence, bool common, string? noInterventions)
     {
         JsonArray leftOut = [];
         if (!common)
@@ -132,7 +132,7 @@ public static class EvidenceStage
 
         if (evidence.Interventions is null)
         {
-            leftOut.Add("interventions: " + (ownTokens ? "the models read different tokens" : common ? "no held-out chat with an answer" : CommonSpace.NoInterventions));
+            leftOut.Add("interventions: " + (noInterventions ?? (common ? "no held-out chat with an answer" : CommonSpace.NoInterventions)));
         }
 
         if (evidence.Behaviours is null)

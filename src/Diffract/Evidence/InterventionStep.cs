@@ -42,9 +42,9 @@ sealed class InterventionStep
     public static InterventionStep? Plan(
         StageContext context, TokenStore tokens, int layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings)
     {
-        if (tokens.OwnTokens)
+        if (tokens.NoInterventions is { } why)
         {
-            context.Progress.Warn("interventions are left out: the models read different tokens");
+            context.Progress.Warn($"interventions are left out: {why}");
             return null;
         }
 

@@ -77,6 +77,9 @@ public sealed unsafe class TorchTensor
         }
     }
 
+    /// <summary>Elements from one to the next, by dimension.</summary>
+    internal IReadOnlyList<long> Strides => _strides;
+
     /// <summary>The first element, in the file.</summary>
     internal byte* First => _storage.Data + _offset * ItemBytes;
 

@@ -78,8 +78,11 @@ public sealed class LatentCounts
             latent, decoder.BaseNorm, decoder.ChatNorm, decoder.Delta, decoder.Cosine, encoder.BaseNorm, encoder.ChatNorm, encoder.Delta, encoder.Cosine,
             LatentClasses.Of(decoder.Delta), active, (double)active / Tokens,
             new RoleRates(Rate(latent, 0), Rate(latent, 1), Rate(latent, 2), Rate(latent, 3), Rate(latent, 4)) { System = Rate(latent, 5) },
-            _max_L[latent], _sum_L[latent] / active, (double)_activeByRole_LR[latent * Roles.Length + 1] / active, active < LatentClasses.DeadBelow);
+            _max_L[latent], _sum_L[latent] / active, RolesKnown ? (double)_activeByRole_LR[latent * Roles.Length + 1] / active : double.NaN, active < LatentClasses.DeadBelow);
     }
+
+    /// <summary>Whether anybody has said what any token is, BOS aside.</summary>
+    bool RolesKnown => _tokensByRole.AsSpan(1).ContainsAnyExcept(0L);
 
     double Rate(int latent, int role) => (double)_activeByRole_LR[latent * Roles.Length + role] / _tokensByRole[role];
 }

@@ -1,4 +1,5 @@
 using Diffract.Activations;
+using Diffract.Activations.Caches;
 using Diffract.Crosscoders;
 using Diffract.Evidence;
 using Diffract.Latents;
@@ -46,16 +47,43 @@ public static class MainPath
             HarvestStage.Run(context, harvest);
         }
 
+        return Examine(context, settings, plan.Layer, Widths(settings), harvest);
+    }
+
+    /// <summary>The same from caches of activations that somebody else's collector made: nothing is tokenised or harvested.</summary>
+    public static ReportOutcome RunFromCache(StageContext context, PipelineSettings settings, CacheSettings cache)
+    {
+        CheckNames(settings);
+        (int layer, int[] widths, long rows) = CacheStage.Look(cache);
+        foreach (string folder in settings.Crosscoders)
+        {
+            using Crosscoder crosscoder = CrosscoderFolder.Load(folder, context.Backend);
+            ImportStage.Check(folder, crosscoder, widths, settings.InputScale);
+        }
+
+        foreach (CrosscoderKind kind in settings.Crosscoders.Count == 0 ? settings.Kinds : [])
+        {
+            // As many tokens as there may be: a preset that would not fit even those is refused before the caches are read.
+            Preset.Of(settings.Preset).Configure(kind, widths, rows, Options(kind, settings.Seed, widths));
+        }
+
+        CacheStage.Run(context, cache);
+        return Examine(context, settings, layer, widths, new HarvestSettings { Layer = layer });
+    }
+
+    /// <summary>Everything behind the activations; with <c>--stream</c> those too.</summary>
+    static ReportOutcome Examine(StageContext context, PipelineSettings settings, int layer, int[] widths, HarvestSettings harvest)
+    {
         List<string> names = [];
         foreach (string folder in settings.Crosscoders)
         {
-            ImportStage.Run(context, folder, plan.Layer, settings.InputScale);
+            ImportStage.Run(context, folder, layer, settings.InputScale);
             names.Add(ImportStage.NameOf(folder));
         }
 
         TrainSettings[] trainings = settings.Crosscoders.Count > 0
             ? []
-            : [.. settings.Kinds.Select(kind => new TrainSettings { Layer = plan.Layer, Name = kind.Name(), Preset = settings.Preset, Options = Options(kind, settings) })];
+            : [.. settings.Kinds.Select(kind => new TrainSettings { Layer = layer, Name = kind.Name(), Preset = settings.Preset, Options = Options(kind, settings.Seed, widths) })];
         if (settings.Stream)
         {
             StreamedTraining.Run(context, trainings, harvest with { KeepTokens = settings.KeepTokens });
@@ -74,7 +102,7 @@ public static class MainPath
         foreach (string name in names)
         {
             LatentsStage.Run(context, new LatentsSettings { Name = name, AllowUnsetThreshold = settings.AllowUnsetThreshold });
-            if (CommonSpace.Of(context.Run, plan.Layer))
+            if (CommonSpace.Of(context.Run, layer))
             {
                 ScaleStage.Run(context, new ScaleSettings { Name = name, AllowUnsetThreshold = settings.AllowUnsetThreshold });
             }
@@ -83,14 +111,28 @@ public static class MainPath
                 context.Progress.Line($"scale: left out for {name}, {CommonSpace.NoScaling}");
             }
 
+            if (KnownModels(context) == ModelsKnown.Nothing)
+            {
+                context.Progress.Line($"evidence: left out for {name}, there is no tokenizer to show texts with and no model to edit");
+                continue;
+            }
+
             EvidenceStage.Run(context, new EvidenceSettings { Name = name, Seed = settings.Seed, AllowUnsetThreshold = settings.AllowUnsetThreshold });
         }
 
-        return ReportStage.Run(context, new ReportSettings(names, plan.Layer));
+        return ReportStage.Run(context, new ReportSettings(names, layer));
+    }
+
+    static ModelsKnown KnownModels(StageContext context)
+    {
+        using TokenStore tokens = TokenStore.Open(context.Run);
+        return tokens.Models;
     }
 
     /// <summary>Lengths in spaces of different widths say nothing beside each other, so each model's activations are normalised there.</summary>
-    internal static TrainOptions Options(CrosscoderKind kind, PipelineSettings settings) => new() { Kind = kind, Seed = settings.Seed, Normalise = Widths(settings).Distinct().Count() > 1 };
+    internal static TrainOptions Options(CrosscoderKind kind, PipelineSettings settings) => Options(kind, settings.Seed, Widths(settings));
+
+    static TrainOptions Options(CrosscoderKind kind, int seed, int[] widths) => new() { Kind = kind, Seed = seed, Normalise = widths.Distinct().Count() > 1 };
 
     static LlmConfig[] Configs(PipelineSettings settings) => [LlmConfig.Load(settings.BaseModel), LlmConfig.Load(settings.ChatModel)];
 

@@ -12,10 +12,11 @@ namespace Diffract.Reports;
 /// <param name="run">The run.</param>
 /// <param name="name">The crosscoder.</param>
 /// <param name="chats">Whether the run has held-out chats.</param>
-/// <param name="ownTokens">Each model reads its own tokens.</param>
+/// <param name="noInterventions">Why nothing could be edited inside the models; null where it could.</param>
+/// <param name="noTexts">Whether there was no tokenizer to show texts with.</param>
 /// <param name="scalingTokens">Tokens of the scaling split.</param>
 /// <param name="stages">Gets every stage folder that was read.</param>
-sealed class CrosscoderReader(RunFolder run, string name, bool chats, bool ownTokens, long scalingTokens, List<(string Folder, StageManifest Manifest)> stages)
+sealed class CrosscoderReader(RunFolder run, string name, bool chats, string? noInterventions, bool noTexts, long scalingTokens, List<(string Folder, StageManifest Manifest)> stages)
 {
     readonly Dictionary<string, string> _missing = new(StringComparer.Ordinal);
 
@@ -38,6 +39,14 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, bool ownTo
 
         Explain(latents is not null, "latents", "norms", "latents", "cards");
         Explain(scaling is not null, "scale", "scaling");
+        if (evidence is null && noTexts)
+        {
+            foreach (string section in (string[])["effects", "behaviours", "cards"])
+            {
+                _missing.TryAdd(section, "the run began from a cache of token ids, without a tokenizer or the models");
+            }
+        }
+
         Explain(evidence is not null, "evidence", "effects", "behaviours", "cards");
 
         string log = Path.Combine(run.Crosscoder(name), TrainingLog.FileName);
@@ -54,7 +63,7 @@ sealed class CrosscoderReader(RunFolder run, string name, bool chats, bool ownTo
             Settings(made, loaded, rows.Count),
             latents is null ? null : ReportNorms.From(rows),
             scaling is null || latents is null ? null : ReportScaling.From(rows, scaling.Manifest.Facts.Integer("tokens") ?? scalingTokens),
-            evidence is null ? null : evidence.Interventions ?? Without<InterventionResults>("effects", ownTokens ? "left out: the models read different tokens" : !common ? CommonSpace.NoInterventions : chats ? "the evidence stage left the interventions out" : "the run has no held-out chats"),
+            evidence is null ? null : evidence.Interventions ?? Without<InterventionResults>("effects", noInterventions is not null ? $"left out: {noInterventions}" : !common ? CommonSpace.NoInterventions : chats ? "the evidence stage left the interventions out" : "the run has no held-out chats"),
             evidence is null || latents is null ? [] : Cards(evidence, rows),
             evidence is null ? null : evidence.Behaviours ?? Without<BehaviourResults>("behaviours", chats ? "the held-out chats have no labels" : "the run has no held-out chats"),
             rows,

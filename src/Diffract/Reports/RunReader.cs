@@ -83,7 +83,7 @@ sealed class RunReader : IDisposable
     {
         bool chats = _tokens.Documents.Any(d => d.Source == TextSource.Chat && d.Split == Split.HeldOut);
         long scalingTokens = _tokens.Documents.Where(d => d.Split == Split.Scaling && _activations.Holds(d)).Sum(d => (long)d.Rows);
-        List<ReportCrosscoder> crosscoders = [.. names.Select(n => new CrosscoderReader(_run, n, chats, _tokens.OwnTokens, scalingTokens, _stages).Read())];
+        List<ReportCrosscoder> crosscoders = [.. names.Select(n => new CrosscoderReader(_run, n, chats, _tokens.NoInterventions, _tokens.Models == ModelsKnown.Nothing && _activations.Cache is not null, scalingTokens, _stages).Read())];
         ReportComparison comparison = Comparison(crosscoders);
         string baseName = ModelName(_tokens.BaseModel), chatName = ModelName(_tokens.ChatModel);
         ReportAnswer answer = new(
@@ -111,6 +111,11 @@ sealed class RunReader : IDisposable
 
     ReportCheckpoint Checkpoint(string role, string folder)
     {
+        if (_activations.Cache is { } cache && _tokens.Models < (role == "chat" ? ModelsKnown.Tokenizer : ModelsKnown.Both))
+        {
+            return new ReportCheckpoint(role, ModelName(folder), "", "not given: the run began from a cache", 0, cache.Models[role == "base" ? 0 : 1].Width, 0);
+        }
+
         string seal = _tokens.Manifest.Settings[role] is JsonObject recorded ? recorded.Text("checkpoint") ?? "" : "";
         try
         {

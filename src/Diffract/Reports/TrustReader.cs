@@ -39,6 +39,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
             new("stored as", Stored()),
             .. Streamed(),
             .. InputScales(),
+            .. Caches(),
             new("base model", Checkpoint("base", tokens.BaseModel)),
             new("chat model", Checkpoint("chat", tokens.ChatModel)),
         ];
@@ -75,8 +76,28 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
                CultureInfo.InvariantCulture,
                $"{name}: {string.Join(" and ", facts.Numbers("inputScale").Select(s => s.ToString("G5", CultureInfo.InvariantCulture)))}{(facts.Text("inputScaleEstimated") == "true" ? ", estimated" : "")}; variance explained {facts.Number("fveScaled"):F3} with and {facts.Number("fveUnscaled"):F3} without"));
 
+    /// <summary>Where the activations lie that somebody else collected.</summary>
+    IEnumerable<ReportFact> Caches()
+    {
+        if (Stage($"activations/{layer}") is not { } stage || stage.Facts["cache"] is not JsonObject places)
+        {
+            yield break;
+        }
+
+        foreach (string role in (string[])["base", "chat"])
+        {
+            yield return new ReportFact($"{role} cache", $"{(places[role] as JsonObject)?.Text("folder")}, {stage.Settings.Text("storage")}, read in place");
+        }
+
+        yield return new ReportFact("documents", $"parted by {tokens.Manifest.Facts.Text("documentsBy")}; mean and variance {stage.Facts.Text("statistics")}");
+        if (stage.Facts.Numbers("modelsExplain") is [var b, var c])
+        {
+            yield return new ReportFact("models checked", FormattableString.Invariant($"on some documents they explain {100 * b:F3}% (base) and {100 * c:F3}% (chat) of the cache's variance"));
+        }
+    }
+
     string Checkpoint(string role, string folder)
-        => $"{HubName.Of(folder)}, XXH128 {(tokens.Manifest.Settings[role] as JsonObject)?.Text("checkpoint")}";
+        => (tokens.Manifest.Settings[role] as JsonObject)?.Text("checkpoint") is "" ? $"{HubName.Of(folder)}, not given" : $"{HubName.Of(folder)}, XXH128 {(tokens.Manifest.Settings[role] as JsonObject)?.Text("checkpoint")}";
 
     IEnumerable<JsonObject> Files(string source) => tokens.Manifest.Settings[source] is JsonArray files ? files.OfType<JsonObject>() : [];
 
@@ -84,12 +105,16 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
     {
         string folder = Quote(run.Root);
         JsonObject t = tokens.Manifest.Settings;
-        List<string> commands =
+        List<string> commands = Stage($"activations/{layer}")?.Facts["cache"] is JsonObject places ?
+        [
+            $"diffract activations {folder} --cache {Quote((places["base"] as JsonObject)?.Text("folder") ?? "")} {Quote((places["chat"] as JsonObject)?.Text("folder") ?? "")}{(tokens.Models == ModelsKnown.Both ? $" --base {Quote(tokens.BaseModel)}" : "")}{(tokens.Models == ModelsKnown.Nothing ? "" : $" --chat {Quote(tokens.ChatModel)}")} --layer {layer} --seed {tokens.Seed}",
+        ]
+        :
         [
             $"diffract tokenize {folder} --base {Quote(tokens.BaseModel)} --chat {Quote(tokens.ChatModel)}{Sources("text")}{Sources("chats")}{Given("--tokens", t.Text("maxTokens"))} --context {tokens.Context} --replace {tokens.Replace}{Given("--skip-first", tokens.Manifest.Settings.Text("skipFirst") ?? "0")} --seed {tokens.Seed}",
         ];
         string storage = Given("--storage", Stage($"activations/{layer}")?.Settings.Text("storage")), stream = KeepTokens is { } kept ? $" --stream --keep-tokens {kept}{storage}" : "";
-        if (KeepTokens is null)
+        if (KeepTokens is null && tokens.Manifest.Stage != "activations")
         {
             commands.Add($"diffract harvest {folder} --layer {layer}{storage}");
         }
@@ -129,13 +154,22 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
     List<string> Skipped(IReadOnlyList<ReportCrosscoder> crosscoders)
     {
         List<string> skipped = [];
-        if (tokens.Documents.All(d => d.Source != TextSource.Chat))
+        if (tokens.Models == ModelsKnown.Nothing && Stage($"activations/{layer}")?.Facts["cache"] is not null)
+        {
+            skipped.Add("The run began from a cache of activations and token ids, without a tokenizer: what each token is, a user's, an assistant's or a template's, is not known, so rates by role, examples, interventions and behaviours are left out.");
+        }
+        else if (tokens.Documents.All(d => d.Source != TextSource.Chat))
         {
             skipped.Add("No chats were given: interventions, behaviours and rates by role of a chat need them.");
         }
         else if (tokens.Documents.All(d => d.Source != TextSource.Document))
         {
             skipped.Add("No documents were given: what both models do with plain text is not looked at.");
+        }
+
+        if (tokens.Manifest.Facts.Integer("unreadChats") is > 0 and long unread)
+        {
+            skipped.Add($"{Counted(unread, "document")} of the cache begin as chats but could not be read back as one: the roles of their tokens are unknown.");
         }
 
         PassedOver(skipped, "skippedDocuments", "documents", "document");

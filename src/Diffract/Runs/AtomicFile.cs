@@ -25,6 +25,12 @@ public static class AtomicFile
             file.Flush(flushToDisk: true);
             length = file.Length;
         }
+        catch (DiffractException)
+        {
+            // What was to be written has turned out wrong while it was made.
+            TryDelete(beside);
+            throw;
+        }
         catch (IOException e) when (e is not FileNotFoundException)
         {
             // A partial file would hold on to the space that is wanted.

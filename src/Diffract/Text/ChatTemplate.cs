@@ -72,6 +72,14 @@ public sealed class ChatTemplate
     /// <summary>Whether the tokenizer puts its special tokens around the text, as it does for documents; a template writes them itself.</summary>
     public bool TakesSpecialTokens { get; }
 
+    /// <summary>Reads chats of this template back; null where its turns do not stand in their order.</summary>
+    internal ChatReader? Reader()
+    {
+        ChatSkeleton? plain = _skeletons.Of("uaua", false).Skeleton, system = _skeletons.Of("suaua", false).Skeleton;
+        bool whole = plain is not null && plain.Slots.Select(s => s.Turn).SequenceEqual([0, 1, 2, 3]) && plain.Pieces.Take(3).All(p => p.Length > 0);
+        return whole ? new ChatReader(plain!, system is not null && system.Slots.Select(s => s.Turn).SequenceEqual([0, 1, 2, 3, 4]) && system.Pieces[1].Length > 0 ? system : null) : null;
+    }
+
     /// <summary>The chat as text with its spans.</summary>
     /// <exception cref="DiffractException">It cannot be rendered.</exception>
     public RenderedChat Render(IReadOnlyList<Turn> turns, bool addGenerationPrompt = false)

@@ -28,6 +28,7 @@ public sealed unsafe class TokenStore : IDisposable
         ChatModel = (string)manifest.Settings["chat"]!["folder"]!;
         Context = (int)manifest.Settings["context"]!;
         Seed = (int)manifest.Settings["seed"]!;
+        Models = manifest.Stage == PlantedStageName ? ModelsKnown.Nothing : (string?)manifest.Settings["models"] switch { null or "both" => ModelsKnown.Both, "tokenizer" => ModelsKnown.Tokenizer, _ => ModelsKnown.Nothing };
         _documents = ReadDocuments(Path.Combine(folder, DocumentsFile));
         OwnTokens = (bool?)manifest.Settings["ownTokens"] ?? false;
         Replace = ReplacementMap.Read(manifest.Settings["replace"]);
@@ -57,6 +58,9 @@ public sealed unsafe class TokenStore : IDisposable
 
     public string ChatModel { get; }
 
+    /// <summary>What of the models is there to be read.</summary>
+    public ModelsKnown Models { get; }
+
     /// <summary>Documents were cut after so many tokens.</summary>
     public int Context { get; }
 
@@ -76,6 +80,9 @@ public sealed unsafe class TokenStore : IDisposable
     /// <summary>Each model reads the texts by its own tokenizer: rows are where both have read the same text, and nothing that needs one stream of tokens can be done.</summary>
     public bool OwnTokens { get; }
 
+    /// <summary>Why nothing can be edited inside the models; null where it can.</summary>
+    public string? NoInterventions => OwnTokens ? "the models read different tokens" : Models < ModelsKnown.Both ? "the run began from a cache, without the models" : null;
+
     /// <summary>What the base model reads in place of the stored ids.</summary>
     public ReplacementMap Replace { get; }
 
@@ -90,6 +97,19 @@ public sealed unsafe class TokenStore : IDisposable
         {
             throw new DiffractException(
                 $"{run.Root} was made by `diffract planted`: its activations are drawn from a known dictionary, and there are no models to run; `train`, `latents`, `scale` and `planted-score` work on it");
+        }
+    }
+
+    /// <summary>Refuses what needs the models' checkpoints, or their tokenizer, where the run began without.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="least">What is needed.</param>
+    public void RequireModels(RunFolder run, ModelsKnown least)
+    {
+        RequireModels(run);
+        if (Models < least)
+        {
+            throw new DiffractException(
+                $"{run.Root} began from a cache without {(least == ModelsKnown.Both ? "--base and --chat" : "--chat")}: there {(least == ModelsKnown.Both ? "are no models to run" : "is no tokenizer to read its ids with")}; begin it again with `diffract activations {run.Root} --cache … --fresh`, the models named");
         }
     }
 

@@ -375,11 +375,7 @@ public static class TokenizeStage
             return stream.Peek() is null ? null : stream;
         }
 
-        Split SplitOf(int number)
-        {
-            double u = SeededHash.Unit(SeededHash.Of((ulong)settings.Seed, (ulong)number));
-            return u < settings.TrainShare ? Split.Train : u < settings.TrainShare + settings.ScalingShare ? Split.Scaling : Split.HeldOut;
-        }
+        Split SplitOf(int number) => Splits.Of(settings.Seed, number, settings.TrainShare, settings.ScalingShare);
 
         // About four bytes of text a token, and packed files hold about three times their size.
         long Estimate() => settings.Texts.Concat(settings.Chats).Sum(f => CheckpointFiles.Length(f) * (RowFile.IsPacked(f) ? 3 : 1)) / 4;
