@@ -54,6 +54,9 @@ switch (names.FirstOrDefault())
     case "generate":
         GenerateBench.Run(table, path, threads, names[1..]);
         break;
+    case "scaling":
+        ScalingBench.Run(table, path, threads);
+        break;
     case "tokenize":
         TokenizeBench.Run(table, names[1..]);
         break;
@@ -61,7 +64,7 @@ switch (names.FirstOrDefault())
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | stream | prefill | generate | tokenize | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | stream | prefill | generate | scaling | tokenize | peer [--save]");
         return 2;
 }
 
