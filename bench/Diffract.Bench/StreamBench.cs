@@ -16,9 +16,10 @@ namespace Diffract.Bench;
 static class StreamBench
 {
     const int Layer = 3;
-    const int Tokens = 130_000;
-    const int Window = 1 << 15;
-    const int Rounds = 6;
+    const int Tokens = 75_000;
+    // No smaller than the 65,536 tokens that the shape of activations is estimated from, which would be forwarded twice.
+    const int Window = 1 << 16;
+    const int Rounds = 4;
 
     public static void Run(BenchTable table, CpuPath path, int threads)
     {
@@ -39,6 +40,7 @@ static class StreamBench
                 TrainShare = 0.9,
                 ScalingShare = 0.05,
                 HeldOutShare = 0.05,
+                LeastSplitTokens = 1,
             });
             long all, training;
             using (TokenStore tokens = TokenStore.Open(run))
@@ -62,6 +64,8 @@ static class StreamBench
                 {
                     (harvest[round], train[round], stream[round]) = (seconds[0], seconds[1], streamed);
                 }
+
+                Console.Error.WriteLine(FormattableString.Invariant($"round {round}: harvest {seconds[0]:F2} s, train {seconds[1]:F2} s, stream {streamed:F2} s"));
             }
 
             double[] ratios = [.. stream.Select((s, r) => s / (harvest[r] + train[r])).Order()];
