@@ -19,7 +19,7 @@ static class EvidenceCommand
             """);
         Argument<string> run = new("run") { Description = "Run folder." };
         Option<string?> name = new("--name") { Description = "Which crosscoder. Default: the only one of the run, else batchtopk." };
-        Option<int?> layer = new("--layer") { Description = "Choose the crosscoder of this layer. Default: the crosscoder's own." };
+        Option<LayerPair?> layer = LayerOption.Of("Choose the crosscoder of this layer. Default: the crosscoder's own.");
         Option<int> conversations = new("--conversations") { Description = "Held-out chats on which edits are measured.", DefaultValueFactory = _ => defaults.Conversations };
         Option<int> seed = new("--seed") { Description = "Decides chats, halves, shuffles, controls and resamples.", DefaultValueFactory = _ => defaults.Seed };
         Option<int> resamples = new("--resamples") { Description = "Bootstrap resamples behind every interval.", DefaultValueFactory = _ => defaults.Resamples };

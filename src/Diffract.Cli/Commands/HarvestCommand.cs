@@ -11,7 +11,7 @@ static class HarvestCommand
     {
         Command command = new("harvest", "Runs both models over the tokens of a run and stores the residual after one block. Stopped, it goes on with the next shard when called again.");
         Argument<string> run = new("run") { Description = "Run folder with tokens." };
-        Option<int?> layer = new("--layer") { Description = "Block, from 0, whose output is stored. Default: half the blocks, rounded down." };
+        Option<LayerPair?> layer = LayerOption.Of("Block, from 0, whose output is stored. Default: half the blocks, rounded down.");
         Option<string> storage = new("--storage") { Description = "How activations are stored: bf16, f32, or int8 (8 bits with a scale for each token and model; what that loses is measured and printed).", DefaultValueFactory = _ => "bf16" };
         Option<bool> fresh = new("--fresh") { Description = "Throw away the activations of this layer that are there." };
         Option<int> shardTokens = new("--shard-tokens")

@@ -21,7 +21,7 @@ static class InterveneCommand
         Option<string> baseModel = new("--base") { Description = "Checkpoint folder of the base model, or its name on the hub.", Required = true };
         Option<string> chatModel = new("--chat") { Description = "Checkpoint folder of the chat model, or its name on the hub; its tokenizer and template read turns.", Required = true };
         Option<string> crosscoder = new("--crosscoder") { Description = "Crosscoder folder in any published layout (diffract export --help lists them).", Required = true };
-        Option<int> layer = new("--layer") { Description = "0-based block after which to edit.", Required = true };
+        Option<LayerPair?> layer = LayerOption.Of("0-based block after which to edit.", required: true);
         Option<string> chats = new("--chats") { Description = "Chats in a file of any format (JSON lines, CSV, Parquet; .gz, .zst), or lines with ids and roles as `tokenize` writes them.", Required = true };
         Option<string[]> latents = new("--latents") { Description = "NAME=I.json, I.json a JSON array of latent indices; may be repeated. Default: none.", AllowMultipleArgumentsPerToken = true };
         Option<string?> scale = new("--input-scale") { Description = "For a crosscoder trained on scaled activations: one factor, one for each model (0.21,0.19), auto (the square root of the width over their mean norm), or none. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
@@ -47,7 +47,7 @@ static class InterveneCommand
                 BaseModel = Places.Model(parse.GetValue(baseModel)!, progress, stop),
                 ChatModel = Places.Model(parse.GetValue(chatModel)!, progress, stop),
                 Crosscoder = Places.Dictionary(parse.GetValue(crosscoder)!, progress, stop),
-                Layer = parse.GetValue(layer),
+                Layer = parse.GetValue(layer)!.Value,
                 Chats = DataOptions.One("--chats", parse.GetValue(chats)!),
                 Columns = data.Of(parse),
                 ChatFormat = format.Of(parse),

@@ -23,7 +23,7 @@ static class LatentsCommand
             """);
         Argument<string?> run = new("run") { Description = "Run folder with tokens, activations and a trained crosscoder.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> name = new("--name") { Description = "Crosscoder. Default: the only one, else batchtopk." };
-        Option<int?> layer = new("--layer") { Description = "Choose the crosscoder of this layer. Default: the crosscoder's own." };
+        Option<LayerPair?> layer = LayerOption.Of("Choose the crosscoder of this layer. Default: the crosscoder's own.");
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Go on with a BatchTopK crosscoder that has no threshold: dense, and large on disk. Default: refuse." };
         Option<bool> fresh = new("--fresh") { Description = "Replace what is there. Default: keep it." };
         Option<double?> memory = CommonOptions.Memory();

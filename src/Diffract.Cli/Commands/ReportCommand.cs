@@ -12,7 +12,7 @@ static class ReportCommand
     {
         Argument<string> run = new("run") { Description = "Run folder." };
         Option<string[]> names = new("--name") { Description = "Crosscoders to show, in this order. Default: all of the layer.", AllowMultipleArgumentsPerToken = true };
-        Option<int?> layer = new("--layer") { Description = "The layer to report on. Default: that of the crosscoders, when they agree." };
+        Option<LayerPair?> layer = LayerOption.Of("The layer to report on. Default: that of the crosscoders, when they agree.");
         Command command = new("report", "Writes report/index.html, report.json and CSV files from what the run has; what is missing is said. The last line is the page's path.") { run, names, layer };
         CommonOptions.RunWithout(command, (parse, progress, stop) =>
         {

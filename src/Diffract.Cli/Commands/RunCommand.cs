@@ -19,7 +19,7 @@ static class RunCommand
         Option<string[]> chats = new("--chats") { Description = "Chats, from the same kinds of files; the shapes in which chats are published are known (docs/formats.md).", AllowMultipleArgumentsPerToken = true };
         Option<string[]> crosscoders = new("--crosscoder") { Description = "Folders of crosscoders to examine, or their names on the hub (org/name[/folder][@revision]): nothing is trained then.", AllowMultipleArgumentsPerToken = true };
         Option<string?> scale = new("--input-scale") { Description = "For a crosscoder trained on scaled activations: one factor, one for each model (0.21,0.19), auto (the square root of the width over their mean norm), or none. Default: none; of published crosscoders in the layout blocks, auto where that explains more." };
-        Option<int?> layer = new("--layer") { Description = "Hooked block, counted from 0. Default: half the blocks, rounded down." };
+        Option<LayerPair?> layer = LayerOption.Of("Hooked block, counted from 0. Default: half the blocks, rounded down.");
         Option<long?> tokens = new("--tokens") { Description = "Most tokens to harvest, of all splits; 100,000 or more. Default: all that the files give." };
         Option<double?> hours = new("--hours") { Description = "Most hours to harvest, turned into tokens by a short measured probe. Default: no limit." };
         Option<string?> replace = new("--replace") { Description = "What the base model reads in place of ids that it lacks or handles badly, as ID=ID,ID=ID, or none; stored ids stay the originals. Default: 128006=1432,128007=827,128009=827 for a Llama 3.1 or 3.2 base without a chat template of its own, else none." };

@@ -24,7 +24,7 @@ static class ScaleCommand
             """);
         Argument<string?> run = new("run") { Description = "Run folder with tokens, activations and a trained crosscoder.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> name = new("--name") { Description = "Crosscoder. Default: the only one, else batchtopk." };
-        Option<int?> layer = new("--layer") { Description = "Choose the crosscoder of this layer. Default: the crosscoder's own." };
+        Option<LayerPair?> layer = LayerOption.Of("Choose the crosscoder of this layer. Default: the crosscoder's own.");
         Option<int> blocks = new("--blocks") { Description = "Blocks of documents for the standard errors.", DefaultValueFactory = _ => 32 };
         Option<bool> unset = new("--allow-unset-threshold") { Description = "Go on with a BatchTopK crosscoder that has no threshold, with a dense code. Default: refuse." };
         Option<bool> fresh = new("--fresh") { Description = "Replace what is there. Default: keep it." };

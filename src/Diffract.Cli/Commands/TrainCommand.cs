@@ -97,7 +97,7 @@ static class TrainCommand
     {
         public Argument<string?> Run { get; } = new("run") { Description = "Run folder with activations.", Arity = ArgumentArity.ZeroOrOne };
 
-        public Option<int?> Layer { get; } = TrainVariants.List(new Option<int?>("--layer") { Description = "Activations of this block. Default: the only ones there are." });
+        public Option<LayerPair?> Layer { get; } = LayerOption.Of("Activations of this block. Default: the only ones there are.", listed: true);
 
         public Option<string?> List { get; } = new("--list") { Description = "JSON file with a list of crosscoders to train in one pass, each with its own options." };
 

@@ -26,7 +26,7 @@ public sealed class ActivationStore : IDisposable
     readonly string _statistics;
     readonly KeptRows? _kept;
 
-    ActivationStore(string folder, int layer, StageManifest manifest, CachePair? cache)
+    ActivationStore(string folder, LayerPair layer, StageManifest manifest, CachePair? cache)
     {
         Manifest = manifest;
         Layer = layer;
@@ -79,7 +79,7 @@ public sealed class ActivationStore : IDisposable
     internal CachePair? Cache { get; }
 
     /// <summary>0-based block whose output this is.</summary>
-    public int Layer { get; }
+    public LayerPair Layer { get; }
 
     /// <summary>Width of each model.</summary>
     public IReadOnlyList<int> Widths { get; }
@@ -100,7 +100,7 @@ public sealed class ActivationStore : IDisposable
     public long? KeepTokens => (long?)Manifest.Settings[KeepTokensSetting];
 
     /// <summary>The activations of a run; missing, stale, truncated or damaged ones are refused by file.</summary>
-    public static ActivationStore Open(RunFolder run, int layer)
+    public static ActivationStore Open(RunFolder run, LayerPair layer)
     {
         string folder = run.Activations(layer);
         string makeIt = $"diffract harvest {run.Root} --layer {layer}";

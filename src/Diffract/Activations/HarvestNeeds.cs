@@ -22,11 +22,11 @@ public sealed record HarvestNeeds(long Bytes, long MissingBytes, ModelsInMemory 
     /// <param name="memory">The bound.</param>
     /// <exception cref="DiffractException">Not even one model at a time fits.</exception>
     public static HarvestNeeds Of(
-        IReadOnlyList<string> folders, int layer, int shardRows, long rows, long bytesThere, int batch, int longest, StorageKind storage, MemoryBudget memory)
+        IReadOnlyList<string> folders, LayerPair layer, int shardRows, long rows, long bytesThere, int batch, int longest, StorageKind storage, MemoryBudget memory)
     {
         int[] widths = [.. folders.Select(f => LlmConfig.Load(f).Width)];
         long rowBytes = storage.RowBytes(widths), shard = shardRows * rowBytes;
-        LlmMemory[] models = [.. folders.Select(f => LlmMemory.Of(f, layer + 1, head: false, batch, longest))];
+        LlmMemory[] models = [.. folders.Select((f, m) => LlmMemory.Of(f, layer[m] + 1, head: false, batch, longest))];
 
         // The residuals lie in the batch's matrix and, for rounding, in an array.
         long host = (long)batch * widths.Max() * sizeof(float), process = LlmMemory.Process + host;

@@ -5,8 +5,8 @@ namespace Diffract.Activations;
 /// <summary>What the harvest stage is asked for.</summary>
 public sealed record HarvestSettings
 {
-    /// <summary>0-based block whose output is stored; null: half the blocks, rounded down.</summary>
-    public int? Layer { get; init; }
+    /// <summary>0-based block of each model whose output is stored; null: half the blocks, rounded down.</summary>
+    public LayerPair? Layer { get; init; }
 
     /// <summary>How rows are kept.</summary>
     public StorageKind Storage { get; init; } = StorageKind.BFloat16;

@@ -19,11 +19,8 @@ public static class HarvestStage
         tokens.RequireModels(context.Run, ModelsKnown.Both);
         (string Name, string Folder)[] models = [("base", tokens.BaseModel), ("chat", tokens.ChatModel)];
         LlmConfig[] configs = [.. models.Select(m => LlmConfig.Load(m.Folder))];
-        int blocks = configs.Min(c => c.Layers), layer = settings.Layer ?? blocks / 2;
-        if (layer < 0 || layer >= blocks)
-        {
-            throw DiffractException.Argument($"--layer {layer} is out of range; wanted 0 to {blocks - 1}, the models have {blocks} blocks");
-        }
+        LayerPair layer = settings.Layer ?? configs.Min(c => c.Layers) / 2;
+        HookedBlocks.Check(layer, configs[0], configs[1]);
 
         tokens.RequireCheckpoints(context.Run);
         string folder = context.Run.Activations(layer);

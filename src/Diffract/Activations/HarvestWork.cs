@@ -20,12 +20,12 @@ sealed class HarvestWork : IDisposable
     readonly long _rows;
     readonly UnitFolder _units;
     readonly string _folder;
-    readonly int _layer;
+    readonly LayerPair _layer;
     readonly int[] _widths, _offsets;
     readonly Stopwatch _clock = Stopwatch.StartNew();
     long _computed;
 
-    public HarvestWork(StageContext context, HarvestSettings settings, TokenStore tokens, (string Name, string Folder)[] models, int layer)
+    public HarvestWork(StageContext context, HarvestSettings settings, TokenStore tokens, (string Name, string Folder)[] models, LayerPair layer)
     {
         (_context, _settings, _tokens, _models, _layer) = (context, settings, tokens, models, layer);
         _configs = [.. models.Select(m => LlmConfig.Load(m.Folder))];

@@ -19,7 +19,8 @@ sealed class Harvester : IDisposable
     readonly Llm?[] _models;
     readonly string[] _names, _folders;
     readonly int[] _widths;
-    readonly int[] _layers;
+    readonly LayerPair[] _layers;
+    readonly int[][] _blocks;
     readonly bool _together;
     readonly TokenBatch[] _batches;
     readonly Matrix[] _slices;
@@ -30,10 +31,10 @@ sealed class Harvester : IDisposable
     /// <param name="backend">Where the models run.</param>
     /// <param name="tokens">What they run on.</param>
     /// <param name="models">Checkpoints.</param>
-    /// <param name="layers">0-based blocks, ascending.</param>
+    /// <param name="layers">0-based blocks, ascending for each model.</param>
     /// <param name="batchTokens">Tokens of a batch, at least those of the longest document.</param>
     /// <param name="together">All models in memory at once, else one at a time, shard by shard.</param>
-    public Harvester(IBackend backend, TokenStore tokens, IReadOnlyList<(string Name, string Folder)> models, IReadOnlyList<int> layers, int batchTokens, bool together)
+    public Harvester(IBackend backend, TokenStore tokens, IReadOnlyList<(string Name, string Folder)> models, IReadOnlyList<LayerPair> layers, int batchTokens, bool together)
     {
         (_backend, _tokens, _layers, _together) = (backend, tokens, [.. layers], together);
         BatchTokens = Math.Max(batchTokens, Longest(tokens));
@@ -43,6 +44,7 @@ sealed class Harvester : IDisposable
         _resid_TD = [.. models.Select(_ => new Matrix[_layers.Length])];
         _batches = [.. models.Select(_ => new TokenBatch(BatchTokens, BatchTokens))];
         _slices = new Matrix[_layers.Length];
+        _blocks = [.. models.Select((_, m) => _layers.Select(l => l[m]).ToArray())];
         _kept = new int[BatchTokens];
         _host = new float[BatchTokens * _widths.Max()];
         try
@@ -193,7 +195,7 @@ sealed class Harvester : IDisposable
             _slices[l] = Resid(model, l);
         }
 
-        llm.RunTo(_batches[model], _layers, _slices);
+        llm.RunTo(_batches[model], _blocks[model], _slices);
     }
 
     /// <summary>The residuals of the model's batch after a layer.</summary>
@@ -288,7 +290,7 @@ sealed class Harvester : IDisposable
 
         TokenDocument document = documents[firstDocument + i];
         return new DiffractException(
-            $"the {_names[model]} model's activations after block {_layers[layer]} are not finite at position {FirstNotFinite(document, model, layer)} of document {document.Number} ({document.Id}); the checkpoint is damaged or overflows: try another layer, or fetch it again");
+            $"the {_names[model]} model's activations after block {_layers[layer][model]} are not finite at position {FirstNotFinite(document, model, layer)} of document {document.Number} ({document.Id}); the checkpoint is damaged or overflows: try another layer, or fetch it again");
     }
 
     // Kernels may multiply a key that is out of sight by 0, and 0 · NaN is NaN: so the rows do not tell where it began, but the shortest beginning of the document that has it does.

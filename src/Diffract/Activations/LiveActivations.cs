@@ -20,7 +20,8 @@ public sealed class LiveActivations : IDisposable
     readonly IBackend _backend;
     readonly TokenStore _tokens;
     readonly (string Name, string Folder)[] _models;
-    readonly int[] _layers, _modelOffsets;
+    readonly LayerPair[] _layers;
+    readonly int[] _modelOffsets;
     readonly StorageKind _storage;
     readonly int _batchTokens;
     readonly IProgressSink _progress;
@@ -43,7 +44,7 @@ public sealed class LiveActivations : IDisposable
     /// <param name="stop">Set by Ctrl-C.</param>
     /// <param name="batchTokens">Tokens that pass through a model together; changes the speed, never the result.</param>
     public LiveActivations(
-        IBackend backend, TokenStore tokens, IReadOnlyList<int> layers, ShuffledOrder order, StorageKind storage, IProgressSink progress, CancellationToken stop, int batchTokens = 4096)
+        IBackend backend, TokenStore tokens, IReadOnlyList<LayerPair> layers, ShuffledOrder order, StorageKind storage, IProgressSink progress, CancellationToken stop, int batchTokens = 4096)
     {
         (_backend, _tokens, _layers, Order, _storage, _progress, _stop) = (backend, tokens, [.. layers], order, storage, progress, stop);
         _models = [("base", tokens.BaseModel), ("chat", tokens.ChatModel)];
@@ -68,7 +69,7 @@ public sealed class LiveActivations : IDisposable
     public Action<long, long>? Waiting { get; set; }
 
     /// <summary>Training batches of one of the layers.</summary>
-    public OrderedBatches Batches(int layer) => new StreamedBatches(this, Array.IndexOf(_layers, layer) is int l && l >= 0
+    public OrderedBatches Batches(LayerPair layer) => new StreamedBatches(this, Array.IndexOf(_layers, layer) is int l && l >= 0
         ? l
         : throw new ArgumentException($"layer {layer} is none of those that are streamed", nameof(layer)));
 

@@ -20,11 +20,11 @@ public sealed record StreamNeeds(ModelsInMemory Models, int Windows, long Window
     /// <param name="memory">The bound.</param>
     /// <exception cref="DiffractException">Not even one model at a time and one window fit beside the trainings.</exception>
     public static StreamNeeds Of(
-        IReadOnlyList<string> folders, IReadOnlyList<int> layers, long rows, long windows, int batch, int longest, StorageKind storage, long training, MemoryBudget memory)
+        IReadOnlyList<string> folders, IReadOnlyList<LayerPair> layers, long rows, long windows, int batch, int longest, StorageKind storage, long training, MemoryBudget memory)
     {
         int[] widths = [.. folders.Select(f => LlmConfig.Load(f).Width)];
         long window = rows * storage.RowBytes(widths) * layers.Count;
-        long[] models = [.. folders.Select((f, m) => LlmMemory.Of(f, layers[^1] + 1, head: false, batch, longest).Bytes + (layers.Count - 1L) * batch * widths[m] * sizeof(float))];
+        long[] models = [.. folders.Select((f, m) => LlmMemory.Of(f, layers.Max(l => l[m]) + 1, head: false, batch, longest).Bytes + (layers.Count - 1L) * batch * widths[m] * sizeof(float))];
         long always = LlmMemory.Process + ((long)batch * widths.Max() * sizeof(float)) + training;
         long together = always + models.Sum(), alone = always + models.Max();
 

@@ -2,6 +2,7 @@ using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Crosscoders;
 using Diffract.Llms;
+using Diffract.Runs;
 
 namespace Diffract.Evidence;
 
@@ -21,7 +22,7 @@ static class ChatActivations
     /// <param name="together">False: give a model's weights back before the other runs.</param>
     /// <param name="stop">Set by Ctrl-C.</param>
     public static LooseActivations Of(
-        IBackend backend, Llm baseModel, Llm chatModel, int layer, IReadOnlyList<EditChat> chats, int maxTokens, bool together, CancellationToken stop)
+        IBackend backend, Llm baseModel, Llm chatModel, LayerPair layer, IReadOnlyList<EditChat> chats, int maxTokens, bool together, CancellationToken stop)
     {
         int[] offsets = [0, baseModel.Config.Width, baseModel.Config.Width + chatModel.Config.Width];
         EditChat[] taken = [.. Take(chats)];
@@ -29,7 +30,7 @@ static class ChatActivations
         for (int m = 0; m < 2; m++)
         {
             Llm model = m == 0 ? baseModel : chatModel;
-            Fill(backend, model, layer, taken, maxTokens, x_NE, offsets[m], offsets[2], stop);
+            Fill(backend, model, layer[m], taken, maxTokens, x_NE, offsets[m], offsets[2], stop);
             if (!together)
             {
                 model.Release();

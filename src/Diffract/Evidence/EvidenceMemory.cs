@@ -23,10 +23,10 @@ public sealed record EvidenceMemory(ModelsInMemory Models, int LogitRows)
     /// <param name="tokens">Tokens of a batch, all of which may be looked at.</param>
     /// <param name="memory">The bound.</param>
     /// <exception cref="DiffractException">Not even one model at a time fits.</exception>
-    public static EvidenceMemory Choose(string[] folders, int layer, int latents, int edits, bool baseHead, int tokens, MemoryBudget memory)
+    public static EvidenceMemory Choose(string[] folders, LayerPair layer, int latents, int edits, bool baseHead, int tokens, MemoryBudget memory)
     {
         LlmConfig chat = LlmConfig.Load(folders[1]), first = LlmConfig.Load(folders[0]);
-        LlmMemory baseModel = LlmMemory.Of(folders[0], baseHead ? first.Layers : layer + 1, baseHead, tokens, tokens), chatModel = LlmMemory.Of(folders[1], chat.Layers, head: true, tokens, tokens);
+        LlmMemory baseModel = LlmMemory.Of(folders[0], baseHead ? first.Layers : layer.Base + 1, baseHead, tokens, tokens), chatModel = LlmMemory.Of(folders[1], chat.Layers, head: true, tokens, tokens);
         long e = first.Width + chat.Width;
 
         // A row of the pair, its reconstruction, the edited row and every edit's last one; the encoder packs the batch, in numbers of 16 and of 32 bits.

@@ -46,7 +46,7 @@ public sealed record EvidenceSettings
     public TaskShare? Share { get; init; }
 
     /// <summary>All that decides the result, for the manifest.</summary>
-    public JsonObject Describe(int layer) => new()
+    public JsonObject Describe(LayerPair layer) => new()
     {
         ["name"] = Name,
         ["layer"] = layer,

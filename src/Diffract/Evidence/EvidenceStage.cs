@@ -23,7 +23,7 @@ public static class EvidenceStage
         tokens.RequireModels(run, ModelsKnown.Tokenizer);
         StageManifest trained = Provenance.Require(run, crosscoder, $"diffract train {run.Root} --name {settings.Name}");
         LatentTable latents = LatentTable.Open(run, settings.Name);
-        int layer = ScanInputs.LayerOf(trained, settings.Name);
+        LayerPair layer = ScanInputs.LayerOf(trained, settings.Name);
         bool common = CommonSpace.Of(run, layer);
         ScalingTable? scaling = common ? ScalingTable.Open(run, settings.Name) : null;
         IReadOnlyList<ScalingRow> ratios = scaling?.Rows ?? [.. latents.Rows.Select(l => ScalingRow.Unjudged(l.Latent, l.DeltaNorm))];

@@ -18,7 +18,7 @@ public sealed record InterveneSettings
     public required string Crosscoder { get; init; }
 
     /// <summary>0-based block after which activations are edited.</summary>
-    public required int Layer { get; init; }
+    public required LayerPair Layer { get; init; }
 
     /// <summary>Rows of any format with turns, or with <c>ids</c> and <c>roles</c>.</summary>
     public required string Chats { get; init; }

@@ -1,3 +1,4 @@
+using Diffract.Activations;
 using Diffract.Compute.Buffers;
 using Diffract.Compute.Kernels;
 using Diffract.Crosscoders;
@@ -15,7 +16,8 @@ public sealed class InterventionRunner : IDisposable
 {
     readonly IBackend _backend;
     readonly Llm _base, _chat;
-    readonly int _layer, _maxTokens, _width, _shared;
+    readonly LayerPair _layer;
+    readonly int _maxTokens, _width, _shared;
     readonly IReadOnlyList<Edit> _edits;
     readonly bool _everyPosition;
     readonly ActivationEdits _activations;
@@ -36,7 +38,7 @@ public sealed class InterventionRunner : IDisposable
     /// <param name="everyPosition">Look at every position, not only at those before an answer's tokens.</param>
     /// <param name="logitRows">Positions whose logits are made at a time; changes the speed and the memory, never the result.</param>
     public InterventionRunner(
-        IBackend backend, Llm baseModel, Llm chatModel, Crosscoder crosscoder, int layer, IReadOnlyList<Edit> edits, IReadOnlyList<int[]> sets, int maxTokens, bool everyPosition, int logitRows = 256)
+        IBackend backend, Llm baseModel, Llm chatModel, Crosscoder crosscoder, LayerPair layer, IReadOnlyList<Edit> edits, IReadOnlyList<int[]> sets, int maxTokens, bool everyPosition, int logitRows = 256)
     {
         Check(baseModel.Config, chatModel.Config, crosscoder, layer);
         (_backend, _base, _chat, _layer, _edits, _maxTokens, _everyPosition) = (backend, baseModel, chatModel, layer, edits, maxTokens, everyPosition);
@@ -56,7 +58,7 @@ public sealed class InterventionRunner : IDisposable
     public bool Together { get; init; } = true;
 
     /// <summary>Refuses a pair, a layer or a crosscoder that do not fit each other.</summary>
-    public static void Check(LlmConfig baseModel, LlmConfig chatModel, Crosscoder crosscoder, int layer)
+    public static void Check(LlmConfig baseModel, LlmConfig chatModel, Crosscoder crosscoder, LayerPair layer)
     {
         if (baseModel.Width != chatModel.Width)
         {
@@ -64,12 +66,7 @@ public sealed class InterventionRunner : IDisposable
                 $"the base model has width {baseModel.Width}, the chat model {chatModel.Width}; interventions want both equal");
         }
 
-        int layers = Math.Min(baseModel.Layers, chatModel.Layers);
-        if (layer < 0 || layer >= layers)
-        {
-            throw DiffractException.Argument($"--layer {layer} is out of range; the models have blocks 0 to {layers - 1}");
-        }
-
+        HookedBlocks.Check(layer, baseModel, chatModel);
         if (crosscoder.Models != 2 || crosscoder.ModelOffsets[1] != baseModel.Width || crosscoder.E != 2 * baseModel.Width)
         {
             throw new DiffractException(
@@ -175,19 +172,19 @@ public sealed class InterventionRunner : IDisposable
             _last_ND = _backend.Matrix(Math.Max(1, rows.Length * (_edits.Count + 1)), _width);
         }
 
-        _base.RunTo(_baseBatch, _layer, base_TD);
+        _base.RunTo(_baseBatch, _layer.Base, base_TD);
         for (int e = 0; e < _edits.Count; e++)
         {
             if (_edits[e].Form == EditForm.BaseModel)
             {
-                _base.RunToEnd(_baseBatch, _layer, base_TD, rows, Last(e, 0, rows.Length, rows.Length));
+                _base.RunToEnd(_baseBatch, _layer.Base, base_TD, rows, Last(e, 0, rows.Length, rows.Length));
             }
         }
 
         Release(_base);
-        _chat.RunTo(_batch, _layer, chat_TD);
+        _chat.RunTo(_batch, _layer.Chat, chat_TD);
         _activations.Encode(pair_TE);
-        _chat.RunToEnd(_batch, _layer, chat_TD, rows, Last(-1, 0, rows.Length, rows.Length));
+        _chat.RunToEnd(_batch, _layer.Chat, chat_TD, rows, Last(-1, 0, rows.Length, rows.Length));
         for (int e = 0; e < _edits.Count; e++)
         {
             stop.ThrowIfCancellationRequested();
@@ -196,7 +193,7 @@ public sealed class InterventionRunner : IDisposable
                 _activations.Apply(_edits[e], _template.AsSpan(0, tokens), edited_TD);
                 Restore(chats, chat_TD, edited_TD);
                 Observer?.Invoke(_edits[e], edited_TD);
-                _chat.RunToEnd(_batch, _layer, edited_TD, rows, Last(e, 0, rows.Length, rows.Length));
+                _chat.RunToEnd(_batch, _layer.Chat, edited_TD, rows, Last(e, 0, rows.Length, rows.Length));
             }
         }
 

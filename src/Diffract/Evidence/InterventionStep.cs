@@ -20,13 +20,14 @@ sealed class InterventionStep
     readonly StageContext _context;
     readonly TokenStore _tokens;
     readonly EvidenceSettings _settings;
-    readonly int _layer, _latents;
+    readonly LayerPair _layer;
+    readonly int _latents;
     readonly EditChat[] _chats;
     readonly EditChat[][] _units;
     readonly LatentSets _sets;
     readonly IReadOnlyList<Edit> _edits;
 
-    InterventionStep(StageContext context, TokenStore tokens, int layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings, EditChat[] chats)
+    InterventionStep(StageContext context, TokenStore tokens, LayerPair layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings, EditChat[] chats)
     {
         (_context, _tokens, _settings, _layer, _latents, _chats) = (context, tokens, settings, layer, latents.Count, chats);
         _units = [.. chats.Chunk(settings.UnitConversations)];
@@ -40,7 +41,7 @@ sealed class InterventionStep
 
     /// <summary>Null when there is no held-out chat with an answer, or the models read different tokens.</summary>
     public static InterventionStep? Plan(
-        StageContext context, TokenStore tokens, int layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings)
+        StageContext context, TokenStore tokens, LayerPair layer, IReadOnlyList<LatentRow> latents, IReadOnlyList<ScalingRow> scaling, EvidenceSettings settings)
     {
         if (tokens.NoInterventions is { } why)
         {

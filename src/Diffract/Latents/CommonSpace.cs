@@ -16,6 +16,6 @@ public static class CommonSpace
     public const string NoInterventions = "the models' widths differ, so that no activation of the base model fits into the chat model";
 
     /// <summary>False where the activations of the layer have models of different widths; true where they are not there to say.</summary>
-    public static bool Of(RunFolder run, int layer)
+    public static bool Of(RunFolder run, LayerPair layer)
         => StageManifest.TryLoad(run.Activations(layer))?.Settings["widths"] is not JsonArray widths || widths.Select(w => (int)w!).Distinct().Count() == 1;
 }

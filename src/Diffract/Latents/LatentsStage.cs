@@ -30,7 +30,7 @@ public static class LatentsStage
         StageManifest plan = new()
         {
             Stage = "latents",
-            Settings = new JsonObject { ["name"] = settings.Name, ["layer"] = (int)inputs.Manifest.Settings["layer"]!, ["split"] = "heldOut", ["deadBelow"] = LatentClasses.DeadBelow },
+            Settings = new JsonObject { ["name"] = settings.Name, ["layer"] = ScanInputs.LayerOf(inputs.Manifest, settings.Name), ["split"] = "heldOut", ["deadBelow"] = LatentClasses.DeadBelow },
             Inputs = inputs.Fingerprints,
         };
         if (context.AlreadyDone(folder, plan))

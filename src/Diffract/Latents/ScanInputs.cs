@@ -35,7 +35,7 @@ public sealed class ScanInputs : IDisposable
     public static ScanInputs Open(RunFolder run, string name, IBackend backend, MemoryBudget? memory = null)
     {
         StageManifest manifest = Provenance.Require(run, run.Crosscoder(name), $"diffract train {run.Root} --name {name}");
-        int layer = LayerOf(manifest, name);
+        LayerPair layer = LayerOf(manifest, name);
         TokenStore tokens = TokenStore.Open(run);
         ActivationStore? activations = null;
         Crosscoder? crosscoder = null;
@@ -74,12 +74,12 @@ public sealed class ScanInputs : IDisposable
     /// <summary>
     /// The crosscoder that a verb works on: the one named, else the only one (of the layer, when one is given), else <c>batchtopk</c>.
     /// </summary>
-    public static string Choose(RunFolder run, string? name, int? layer)
+    public static string Choose(RunFolder run, string? name, LayerPair? layer)
     {
         IReadOnlyList<string> all = run.Names("crosscoders");
         if (name is not null)
         {
-            if (layer is { } wanted && all.Contains(name) && LayerOf(StageManifest.TryLoad(run.Crosscoder(name))!, name) is int has && has != wanted)
+            if (layer is { } wanted && all.Contains(name) && LayerOf(StageManifest.TryLoad(run.Crosscoder(name))!, name) is LayerPair has && has != wanted)
             {
                 throw DiffractException.Argument($"crosscoder {name} reads layer {has}, --layer says {wanted}; leave --layer out or choose another --name");
             }
@@ -114,7 +114,7 @@ public sealed class ScanInputs : IDisposable
     }
 
     /// <summary>Refuses a crosscoder whose models are not those of the activations.</summary>
-    public static void CheckWidths(string name, int[] crosscoder, int layer, int[] activations)
+    public static void CheckWidths(string name, int[] crosscoder, LayerPair layer, int[] activations)
     {
         if (!crosscoder.AsSpan().SequenceEqual(activations))
         {
@@ -125,6 +125,6 @@ public sealed class ScanInputs : IDisposable
     }
 
     /// <summary>The layer that a crosscoder's manifest names.</summary>
-    public static int LayerOf(StageManifest manifest, string name)
-        => (int?)manifest.Settings["layer"] ?? throw new DiffractException($"crosscoders/{name}/manifest.json does not say its layer; train or import the crosscoder again");
+    public static LayerPair LayerOf(StageManifest manifest, string name)
+        => LayerPair.Of(manifest.Settings["layer"]) ?? throw new DiffractException($"crosscoders/{name}/manifest.json does not say its layer; train or import the crosscoder again");
 }

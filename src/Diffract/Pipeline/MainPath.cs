@@ -72,7 +72,7 @@ public static class MainPath
     }
 
     /// <summary>Everything behind the activations; with <c>--stream</c> those too.</summary>
-    static ReportOutcome Examine(StageContext context, PipelineSettings settings, int layer, int[] widths, HarvestSettings harvest)
+    static ReportOutcome Examine(StageContext context, PipelineSettings settings, LayerPair layer, int[] widths, HarvestSettings harvest)
     {
         List<string> names = [];
         foreach (string folder in settings.Crosscoders)

@@ -1,5 +1,6 @@
 using Diffract.Activations;
 using Diffract.Crosscoders;
+using Diffract.Runs;
 using Diffract.Text;
 using Diffract.Tokens;
 
@@ -42,7 +43,7 @@ public sealed record PipelineSettings
     public InputScale InputScale { get; init; } = InputScale.Unsaid;
 
     /// <summary>Hooked block, 0-based; null: half the blocks, rounded down.</summary>
-    public int? Layer { get; init; }
+    public LayerPair? Layer { get; init; }
 
     /// <summary>How activations are stored.</summary>
     public StorageKind Storage { get; init; } = StorageKind.BFloat16;

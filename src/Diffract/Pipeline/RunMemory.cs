@@ -22,7 +22,7 @@ static class RunMemory
     /// <param name="memory">The bound.</param>
     /// <returns>One line for each stage that may be large.</returns>
     /// <exception cref="DiffractException">A stage that does not fit, whatever it does.</exception>
-    public static IEnumerable<string> Plan(PipelineSettings settings, int layer, long? tokens, int loaded, MemoryBudget memory)
+    public static IEnumerable<string> Plan(PipelineSettings settings, LayerPair layer, long? tokens, int loaded, MemoryBudget memory)
     {
         string[] folders = [settings.BaseModel, settings.ChatModel];
         LlmConfig[] configs = [.. folders.Select(LlmConfig.Load)];

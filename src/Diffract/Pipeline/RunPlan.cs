@@ -15,7 +15,7 @@ namespace Diffract.Pipeline;
 /// <param name="Layer">Hooked block.</param>
 /// <param name="MaxTokens">Cap on the tokens of all splits; null for none.</param>
 /// <param name="TokensPerSecond">Measured rate of the harvest.</param>
-sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
+sealed record RunPlan(LayerPair Layer, long? MaxTokens, double TokensPerSecond)
 {
     const long LeastTokens = 100_000;
     const string FileName = "run.json";
@@ -26,12 +26,9 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
     /// <exception cref="DiffractException">Arguments that do not fit, or a stage that cannot fit the memory.</exception>
     public static RunPlan Make(StageContext context, PipelineSettings settings, int loadedLatents)
     {
-        int blocks = LlmConfig.Load(settings.ChatModel).Layers;
-        int layer = settings.Layer ?? blocks / 2;
-        if (layer < 0 || layer >= blocks)
-        {
-            throw DiffractException.Argument($"--layer {layer} is out of range; wanted 0 to {blocks - 1}, the chat model has {blocks} blocks");
-        }
+        LlmConfig baseModel = LlmConfig.Load(settings.BaseModel), chatModel = LlmConfig.Load(settings.ChatModel);
+        LayerPair layer = settings.Layer ?? Math.Min(baseModel.Layers, chatModel.Layers) / 2;
+        HookedBlocks.Check(layer, baseModel, chatModel);
 
         if (settings.MaxTokens is < LeastTokens)
         {
@@ -74,7 +71,7 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
     }
 
     /// <summary>The plan that an earlier call wrote.</summary>
-    static RunPlan Kept(string root, string path, string wanted, int layer)
+    static RunPlan Kept(string root, string path, string wanted, LayerPair layer)
     {
         try
         {
@@ -132,7 +129,7 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
         }
     }
 
-    static JsonObject Asked(PipelineSettings settings, int layer)
+    static JsonObject Asked(PipelineSettings settings, LayerPair layer)
     {
         JsonObject asked = AskedAlways(settings, layer);
         if (settings.SkipFirst is { } skip)
@@ -169,7 +166,7 @@ sealed record RunPlan(int Layer, long? MaxTokens, double TokensPerSecond)
         return asked;
     }
 
-    static JsonObject AskedAlways(PipelineSettings settings, int layer) => new()
+    static JsonObject AskedAlways(PipelineSettings settings, LayerPair layer) => new()
     {
         ["base"] = Path.GetFullPath(settings.BaseModel),
         ["chat"] = Path.GetFullPath(settings.ChatModel),

@@ -18,9 +18,9 @@ public static class StreamedTraining
     /// <param name="keep">Storage and size of the smaller stores; its layer is that of crosscoders which name none.</param>
     public static void Run(StageContext context, IReadOnlyList<TrainSettings> list, HarvestSettings keep)
     {
-        int? only = list.All(s => s.Layer is not null) ? null : keep.Layer ?? Default(context.Run);
+        LayerPair? only = list.All(s => s.Layer is not null) ? null : keep.Layer ?? Default(context.Run);
         list = [.. list.Select(s => s with { Layer = s.Layer ?? only })];
-        foreach (int layer in list.Select(s => s.Layer!.Value).Distinct().Order())
+        foreach (LayerPair layer in list.Select(s => s.Layer!.Value).Distinct().Order())
         {
             Keep(context, keep with { Layer = layer, KeepTokens = keep.KeepTokens ?? DefaultKeepTokens });
         }
@@ -48,12 +48,12 @@ public static class StreamedTraining
     }
 
     /// <summary>The only layer that has a store, else half the blocks.</summary>
-    static int Default(RunFolder run)
+    static LayerPair Default(RunFolder run)
     {
         IReadOnlyList<string> there = run.Names("activations");
-        if (there.Count == 1)
+        if (there.Count == 1 && LayerPair.TryParse(there[0], out LayerPair only))
         {
-            return int.Parse(there[0], CultureInfo.InvariantCulture);
+            return only;
         }
 
         using TokenStore tokens = TokenStore.Open(run);

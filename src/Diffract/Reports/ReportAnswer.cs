@@ -1,3 +1,5 @@
+using Diffract.Runs;
+
 namespace Diffract.Reports;
 
 /// <summary>Section 0: what was found, in plain words.</summary>
@@ -9,4 +11,4 @@ namespace Diffract.Reports;
 /// <param name="Date">When the last stage finished, UTC, ISO 8601.</param>
 /// <param name="Headline">The answer in one sentence.</param>
 /// <param name="Paragraphs">The answer with its numbers: chat-only by norm and what survives, share of the gap, behaviours.</param>
-public sealed record ReportAnswer(string Base, string Chat, int Layer, int Blocks, long Tokens, string Date, string Headline, IReadOnlyList<string> Paragraphs);
+public sealed record ReportAnswer(string Base, string Chat, LayerPair Layer, int Blocks, long Tokens, string Date, string Headline, IReadOnlyList<string> Paragraphs);

@@ -21,9 +21,13 @@ static class ReportSentences
 
         string texts = parts.Count == 0 ? "no text" : List(parts);
         string norms = comparison.Models.Count == 0 ? "" : $" Their norms there are {List([.. comparison.Models.Select(m => $"{Number(m.Norm, 1)} ({m.Name})")])}.";
-        return $"Both models read the same {texts}; their activations after block {answer.Layer} of {answer.Blocks} were compared token by token.{norms}"
+        return $"Both models read the same {texts}; their activations after {Where(answer)} were compared token by token.{norms}"
             + (comparison.Texts.Any(t => t.Source == "chats") ? "" : " Without chats, nothing can be said about answers.") + (sparsity.Length == 0 ? "" : " " + sparsity);
     }
+
+    static string Where(ReportAnswer answer) => answer.Layer.IsSame
+        ? $"block {answer.Layer} of {answer.Blocks}"
+        : $"block {answer.Layer.Base} of the base model and block {answer.Layer.Chat} (of {answer.Blocks}) of the chat model";
 
     static IReadOnlyList<string> Norms(IReadOnlyList<ReportCrosscoder> crosscoders)
         => [.. crosscoders.Select(c =>

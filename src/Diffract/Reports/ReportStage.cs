@@ -7,7 +7,7 @@ namespace Diffract.Reports;
 /// <summary>What the report is asked for.</summary>
 /// <param name="Names">Crosscoders to show, in this order; none: all that are on the layer.</param>
 /// <param name="Layer">Null: the layer of the crosscoders, when they agree.</param>
-public sealed record ReportSettings(IReadOnlyList<string> Names, int? Layer = null)
+public sealed record ReportSettings(IReadOnlyList<string> Names, LayerPair? Layer = null)
 {
     /// <summary>Everything that the run has.</summary>
     public static ReportSettings Everything { get; } = new([]);

@@ -11,12 +11,12 @@ namespace Diffract.Reports;
 sealed class RunReader : IDisposable
 {
     readonly RunFolder _run;
-    readonly int _layer;
+    readonly LayerPair _layer;
     readonly TokenStore _tokens;
     readonly ActivationStore _activations;
     readonly List<(string Folder, StageManifest Manifest)> _stages = [];
 
-    RunReader(RunFolder run, int layer)
+    RunReader(RunFolder run, LayerPair layer)
     {
         _run = run;
         _layer = layer;
@@ -39,9 +39,9 @@ sealed class RunReader : IDisposable
     /// <param name="names">Crosscoders to show, in this order; none: all of the layer.</param>
     /// <param name="layer">The layer; null: that of the crosscoders, when they agree.</param>
     /// <returns>The report, and every stage folder that it was made from.</returns>
-    public static (RunReport Report, IReadOnlyDictionary<string, string> Inputs) Read(RunFolder run, IReadOnlyList<string> names, int? layer)
+    public static (RunReport Report, IReadOnlyDictionary<string, string> Inputs) Read(RunFolder run, IReadOnlyList<string> names, LayerPair? layer)
     {
-        (int at, IReadOnlyList<string> chosen) = Choose(run, names, layer);
+        (LayerPair at, IReadOnlyList<string> chosen) = Choose(run, names, layer);
         using RunReader reader = new(run, at);
         RunReport report = reader.Read(chosen);
         return (report, reader._stages.ToDictionary(s => s.Folder, s => s.Manifest.Fingerprint(), StringComparer.Ordinal));
@@ -53,7 +53,7 @@ sealed class RunReader : IDisposable
         _activations.Dispose();
     }
 
-    static (int Layer, IReadOnlyList<string> Names) Choose(RunFolder run, IReadOnlyList<string> names, int? layer)
+    static (LayerPair Layer, IReadOnlyList<string> Names) Choose(RunFolder run, IReadOnlyList<string> names, LayerPair? layer)
     {
         IReadOnlyList<string> there = run.Names("crosscoders");
         if (names.FirstOrDefault(n => !there.Contains(n)) is { } unknown)
@@ -66,18 +66,18 @@ sealed class RunReader : IDisposable
             throw new DiffractException($"{run.Root} has no finished crosscoder to report on; run `diffract train {run.Root}` first");
         }
 
-        List<(string Name, int Layer)> layers = [.. (names.Count > 0 ? names : there).Select(n => (n, Layer(run, n)))];
-        List<int> distinct = [.. layers.Select(l => l.Layer).Distinct().Order()];
-        int at = layer ?? (distinct.Count == 1 ? distinct[0] : throw DiffractException.Argument(
+        List<(string Name, LayerPair Layer)> layers = [.. (names.Count > 0 ? names : there).Select(n => (n, Layer(run, n)))];
+        List<LayerPair> distinct = [.. layers.Select(l => l.Layer).Distinct().Order()];
+        LayerPair at = layer ?? (distinct.Count == 1 ? distinct[0] : throw DiffractException.Argument(
             $"the crosscoders of {run.Root} are on the layers {string.Join(", ", distinct)}; a report is about one: choose it with --layer"));
         List<string> chosen = [.. layers.Where(l => l.Layer == at).Select(l => l.Name)];
         return chosen.Count > 0 && (names.Count == 0 || chosen.Count == names.Count) ? (at, chosen) : throw DiffractException.Argument(
             $"--layer {at} does not fit: {string.Join(", ", layers.Where(l => l.Layer != at).Select(l => $"{l.Name} is on layer {l.Layer}"))}");
     }
 
-    static int Layer(RunFolder run, string name)
-        => (int)(StageManifest.TryLoad(run.Crosscoder(name))!.Settings.Integer("layer")
-            ?? throw new DiffractException($"crosscoders/{name} does not say its layer; run `diffract train {run.Root} --name {name} --fresh`"));
+    static LayerPair Layer(RunFolder run, string name)
+        => LayerPair.Of(StageManifest.TryLoad(run.Crosscoder(name))!.Settings["layer"])
+            ?? throw new DiffractException($"crosscoders/{name} does not say its layer; run `diffract train {run.Root} --name {name} --fresh`");
 
     RunReport Read(IReadOnlyList<string> names)
     {

@@ -22,7 +22,7 @@ public sealed record RunReport(
     /// <param name="names">Crosscoders to show, in this order; none: all of the layer.</param>
     /// <param name="layer">The layer; null: that of the crosscoders, when they agree.</param>
     /// <exception cref="DiffractException">There is no crosscoder, or a stage is stale or damaged.</exception>
-    public static RunReport Build(RunFolder run, IReadOnlyList<string>? names = null, int? layer = null) => RunReader.Read(run, names ?? [], layer).Report;
+    public static RunReport Build(RunFolder run, IReadOnlyList<string>? names = null, LayerPair? layer = null) => RunReader.Read(run, names ?? [], layer).Report;
 
     /// <summary>Puts the parts together and writes every sentence from their numbers.</summary>
     /// <param name="title">One line.</param>

@@ -9,7 +9,7 @@ using static Diffract.Reports.ReportNumbers;
 namespace Diffract.Reports;
 
 /// <summary>Section 9: what the numbers rest on, what was left out, how to make the run again.</summary>
-sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyList<string> names, IReadOnlyList<(string Folder, StageManifest Manifest)> stages)
+sealed class TrustReader(RunFolder run, TokenStore tokens, LayerPair layer, IReadOnlyList<string> names, IReadOnlyList<(string Folder, StageManifest Manifest)> stages)
 {
     public ReportTrust Read(IReadOnlyList<ReportCrosscoder> crosscoders)
         => new(
@@ -54,7 +54,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
 
     /// <summary>How the activations were rounded, and what is left of their variance.</summary>
     string Stored()
-        => Stage($"activations/{layer}") is { Facts: var facts, Settings: var settings } && facts["varianceKept"] is JsonArray
+        => Stage($"activations/{layer.FolderName}") is { Facts: var facts, Settings: var settings } && facts["varianceKept"] is JsonArray
             ? $"{settings.Text("storage")}, which keeps {List([.. facts.Numbers("varianceKept").Select((k, m) => FormattableString.Invariant($"{100 * k:F5}% of the {(m == 0 ? "base" : "chat")} model's variance"))])}"
             : "";
 
@@ -113,7 +113,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
         [
             $"diffract tokenize {folder} --base {Quote(tokens.BaseModel)} --chat {Quote(tokens.ChatModel)}{Sources("text")}{Sources("chats")}{Given("--tokens", t.Text("maxTokens"))} --context {tokens.Context} --replace {tokens.Replace}{Given("--skip-first", tokens.Manifest.Settings.Text("skipFirst") ?? "0")} --seed {tokens.Seed}",
         ];
-        string storage = Given("--storage", Stage($"activations/{layer}")?.Settings.Text("storage")), stream = KeepTokens is { } kept ? $" --stream --keep-tokens {kept}{storage}" : "";
+        string storage = Given("--storage", Stage($"activations/{layer.FolderName}")?.Settings.Text("storage")), stream = KeepTokens is { } kept ? $" --stream --keep-tokens {kept}{storage}" : "";
         if (KeepTokens is null && tokens.Manifest.Stage != "activations")
         {
             commands.Add($"diffract harvest {folder} --layer {layer}{storage}");
@@ -141,7 +141,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, int layer, IReadOnlyL
     ];
 
     /// <summary>Of a streamed run, the size of the smaller store.</summary>
-    long? KeepTokens => Stage($"activations/{layer}")?.Settings.Integer(ActivationStore.KeepTokensSetting);
+    long? KeepTokens => Stage($"activations/{layer.FolderName}")?.Settings.Integer(ActivationStore.KeepTokensSetting);
 
     StageManifest? Stage(string folder) => stages.FirstOrDefault(s => s.Folder == folder).Manifest;
 

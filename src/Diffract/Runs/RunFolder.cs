@@ -20,8 +20,8 @@ public sealed class RunFolder
 
     public string Report => Path.Combine(Root, "report");
 
-    /// <summary>Activations of the block with this 0-based index.</summary>
-    public string Activations(int layer) => Path.Combine(Root, "activations", layer.ToString(CultureInfo.InvariantCulture));
+    /// <summary>Activations after the blocks with these 0-based indices.</summary>
+    public string Activations(LayerPair layer) => Path.Combine(Root, "activations", layer.FolderName);
 
     public string Crosscoder(string name) => Path.Combine(Root, "crosscoders", Checked(name));
 

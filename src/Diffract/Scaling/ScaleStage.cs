@@ -36,7 +36,7 @@ public static class ScaleStage
             Settings = new JsonObject
             {
                 ["name"] = settings.Name,
-                ["layer"] = (int)inputs.Manifest.Settings["layer"]!,
+                ["layer"] = ScanInputs.LayerOf(inputs.Manifest, settings.Name),
                 ["split"] = "scaling",
                 ["blocks"] = settings.Blocks,
                 ["chatOnlyAbove"] = LatentClasses.ChatOnlyAbove,

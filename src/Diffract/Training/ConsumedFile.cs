@@ -14,7 +14,7 @@ static class ConsumedFile
 {
     public const string Name = "consumed.json";
 
-    public static FileSeal Save(string folder, LiveActivations stream, int layer, TrainingConfig config, int orderSeed)
+    public static FileSeal Save(string folder, LiveActivations stream, LayerPair layer, TrainingConfig config, int orderSeed)
     {
         ShuffledOrder order = stream.Order;
         long presented = config.Steps * config.Batch;

@@ -21,7 +21,7 @@ public static class ImportStage
     /// <param name="folder">The crosscoder's folder, in any published layout.</param>
     /// <param name="layer">Layer whose activations it is held against.</param>
     /// <param name="scale">What was said of the scale of the activations that it was trained on; the factors are kept in the copy.</param>
-    public static void Run(StageContext context, string folder, int layer, InputScale scale)
+    public static void Run(StageContext context, string folder, LayerPair layer, InputScale scale)
     {
         string name = NameOf(folder), target = context.Run.Crosscoder(name);
         using TokenStore tokens = TokenStore.Open(context.Run);

@@ -9,14 +9,14 @@ namespace Diffract.Training;
 /// <summary>What the trainings of a run read: each layer is opened once, each order of it made once, so that members of a pass share both.</summary>
 sealed class TrainData(RunFolder run, TokenStore tokens) : IDisposable
 {
-    readonly Dictionary<int, Layer> _layers = [];
+    readonly Dictionary<LayerPair, Layer> _layers = [];
 
     /// <summary>Where training batches are made on the way; null where they are read from the store.</summary>
     public LiveActivations? Stream { get; set; }
 
     public TokenStore Tokens { get; } = tokens;
 
-    public Layer Of(int layer)
+    public Layer Of(LayerPair layer)
     {
         if (!_layers.TryGetValue(layer, out Layer? there))
         {

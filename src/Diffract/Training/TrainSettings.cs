@@ -1,10 +1,12 @@
+using Diffract.Runs;
+
 namespace Diffract.Training;
 
 /// <summary>What the training stage is asked for.</summary>
 public sealed record TrainSettings
 {
     /// <summary>0-based block whose activations are trained on; null: the only ones there are.</summary>
-    public int? Layer { get; init; }
+    public LayerPair? Layer { get; init; }
 
     /// <summary>Folder under <c>crosscoders/</c>; null: the kind, with -k32 or -s2 where another k or seed has that name.</summary>
     public string? Name { get; init; }

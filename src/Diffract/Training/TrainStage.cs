@@ -70,7 +70,7 @@ public static class TrainStage
     /// <summary>The stream of all the layers, in the one order that all have to share.</summary>
     static LiveActivations OpenStream(StageContext context, TrainData data, IReadOnlyList<TrainSettings> list)
     {
-        int[] layers = [.. list.Select(s => OnlyLayer(context.Run, s.Layer)).Distinct().Order()];
+        LayerPair[] layers = [.. list.Select(s => OnlyLayer(context.Run, s.Layer)).Distinct().Order()];
         int[] seeds = [.. list.Select(s => s.Options.OrderSeed ?? s.Options.Seed).Distinct()];
         TextSource?[] texts = [.. list.Select(s => s.Options.Target is { } target ? SaeTargets.Text(target) : (TextSource?)null).Distinct()];
         int[] windows = [.. list.Select(s => s.Options.Window ?? ShuffledOrder.DefaultWindow).Distinct()];
@@ -78,6 +78,11 @@ public static class TrainStage
         {
             string what = seeds.Length > 1 ? $"the orders of the seeds {string.Join(", ", seeds)}" : windows.Length > 1 ? $"windows of {string.Join(", ", windows)} tokens" : $"{string.Join(" and ", texts.Select(t => t is null ? "all tokens" : t == TextSource.Chat ? "chats" : "documents"))}";
             throw DiffractException.Argument($"--stream makes activations in one order for all, got {what}; wanted one: give --order-seed, or train them in calls of their own");
+        }
+
+        if (layers.Zip(layers.Skip(1)).Any(l => l.Second.Base <= l.First.Base || l.Second.Chat <= l.First.Chat))
+        {
+            throw DiffractException.Argument($"the layers {string.Join(", ", layers)} do not follow each other in both models; a stream takes them in calls of their own");
         }
 
         ActivationStore[] stores = [.. layers.Select(l => data.Of(l).Store)];
@@ -193,7 +198,7 @@ public static class TrainStage
     }
 
     /// <summary>The layer asked for, or the only one that was harvested.</summary>
-    static int OnlyLayer(RunFolder run, int? layer)
+    static LayerPair OnlyLayer(RunFolder run, LayerPair? layer)
     {
         if (layer is { } wanted)
         {
@@ -203,7 +208,7 @@ public static class TrainStage
         IReadOnlyList<string> names = run.Names("activations");
         return names.Count switch
         {
-            1 => int.Parse(names[0], CultureInfo.InvariantCulture),
+            1 when LayerPair.TryParse(names[0], out LayerPair only) => only,
             0 => throw new DiffractException($"{run.Root} has no activations; run `diffract harvest {run.Root}` first"),
             _ => throw DiffractException.Argument($"{run.Root} has activations of the layers {string.Join(", ", names)}; choose one with --layer"),
         };

@@ -74,7 +74,7 @@ public sealed class LooseInterventionTests : IDisposable
 
     [Fact]
     public void A_layer_out_of_range_is_a_bad_argument()
-        => Assert.Equal(DiffractException.BadArguments, Refused(Settings("""{"ids": [2, 5], "roles": [1, 8]}""") with { Layer = 6 }, "--layer 6 is out of range; the models have blocks 0 to 5").ExitCode);
+        => Assert.Equal(DiffractException.BadArguments, Refused(Settings("""{"ids": [2, 5], "roles": [1, 8]}""") with { Layer = 6 }, "--layer 6 is out of range; the models have blocks 0 to 5 in common").ExitCode);
 
     [Fact]
     public void A_context_beyond_the_models_is_a_bad_argument()
