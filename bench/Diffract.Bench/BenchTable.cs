@@ -9,6 +9,9 @@ sealed class BenchTable
 {
     readonly StringBuilder _text = new();
 
+    /// <summary>The checkout that this was built in.</summary>
+    public static string Root => FindRoot()?.FullName ?? throw new InvalidOperationException("the benchmark does not run from inside the checkout");
+
     public void Note(string line) => Write(line);
 
     public void Header(params string[] names) => Write($"| {string.Join(" | ", names)} |\n|{string.Concat(Enumerable.Repeat("---|", names.Length))}");
@@ -18,17 +21,23 @@ sealed class BenchTable
     /// <summary>Writes bench/results/&lt;processor&gt;/&lt;name&gt;.md of the repository that this was built in.</summary>
     public void Save(string name, string versions)
     {
+        DirectoryInfo? root = FindRoot();
+        string processor = Processor.Name;
+        string folder = Path.Combine(root?.FullName ?? ".", "bench", "results", string.Concat(processor.Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-').ToLowerInvariant());
+        Directory.CreateDirectory(folder);
+        File.WriteAllText(Path.Combine(folder, name + ".md"), $"# {name}\n\n{processor}; {versions}\n\n{_text}");
+        Console.WriteLine($"saved to {Path.Combine(folder, name + ".md")}");
+    }
+
+    static DirectoryInfo? FindRoot()
+    {
         DirectoryInfo? root = new(AppContext.BaseDirectory);
         while (root is not null && !File.Exists(Path.Combine(root.FullName, "Diffract.slnx")))
         {
             root = root.Parent;
         }
 
-        string processor = Processor.Name;
-        string folder = Path.Combine(root?.FullName ?? ".", "bench", "results", string.Concat(processor.Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')).Trim('-').ToLowerInvariant());
-        Directory.CreateDirectory(folder);
-        File.WriteAllText(Path.Combine(folder, name + ".md"), $"# {name}\n\n{processor}; {versions}\n\n{_text}");
-        Console.WriteLine($"saved to {Path.Combine(folder, name + ".md")}");
+        return root;
     }
 
     static string Cell(object cell) => cell switch

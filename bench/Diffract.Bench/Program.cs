@@ -60,11 +60,14 @@ switch (names.FirstOrDefault())
     case "tokenize":
         TokenizeBench.Run(table, names[1..]);
         break;
+    case "templates":
+        TemplatesBench.Run(table);
+        break;
     case "peer":
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | stream | prefill | generate | scaling | tokenize | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | stream | prefill | generate | scaling | tokenize | templates | peer [--save]");
         return 2;
 }
 

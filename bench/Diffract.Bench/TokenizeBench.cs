@@ -22,7 +22,7 @@ static class TokenizeBench
     /// <param name="only">Styles to keep to; none: all.</param>
     public static void Run(BenchTable table, string[] only)
     {
-        string root = Root();
+        string root = BenchTable.Root;
         List<string> documents = Documents(root);
         string fresh = NewWords(4_000_000), line = Line(documents);
         double megabytes = documents.Sum(d => (double)System.Text.Encoding.UTF8.GetByteCount(d)) / 1e6;
@@ -81,17 +81,6 @@ static class TokenizeBench
         long from = Stopwatch.GetTimestamp();
         action();
         return Stopwatch.GetElapsedTime(from).TotalSeconds;
-    }
-
-    static string Root()
-    {
-        DirectoryInfo? root = new(AppContext.BaseDirectory);
-        while (root is not null && !File.Exists(Path.Combine(root.FullName, "Diffract.slnx")))
-        {
-            root = root.Parent;
-        }
-
-        return root?.FullName ?? throw new InvalidOperationException("the benchmark does not run from inside the checkout");
     }
 
     static List<string> Documents(string root)

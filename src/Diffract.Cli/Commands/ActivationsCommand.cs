@@ -60,7 +60,7 @@ static class ActivationsCommand
                     progress.Done("activations", FormattableString.Invariant($"{rows:N0} rows{(tokens ? "" : " without tokens")} in {path}"));
                     break;
                 case (null, null, { } source) when to is [var a, var b] && from is null or []:
-                    (int at, long written) = CacheWriter.Write(RunFolder.Open(source), parse.GetValue(layer), a, b, progress, stop);
+                    (LayerPair at, long written) = CacheWriter.Write(RunFolder.Open(source), parse.GetValue(layer), a, b, progress, stop);
                     progress.Done("activations", FormattableString.Invariant($"{written:N0} rows of layer {at} in {a} and {b}"));
                     break;
                 default:

@@ -106,7 +106,8 @@ static class RunCommand
             return from.Length != 2 ? throw DiffractException.Argument($"--cache is given {from.Length} folders, wanted the base model's cache and the chat model's")
                 : others.FirstOrDefault(o => parse.GetResult(o) is { Implicit: false }) is { } other ? throw DiffractException.Argument($"{other.Name} does not go with --cache, whose tokens are there already")
                 : parse.GetValue(output) is null ? throw DiffractException.Argument("--cache needs --out, the run folder to make")
-                : new CacheSettings { BaseCache = from[0], ChatCache = from[1], Layer = parse.GetValue(layer), Bos = parse.GetValue(bos), Seed = parse.GetValue(seed) };
+                : parse.GetValue(layer) is { IsSame: false } pair ? throw DiffractException.Argument($"--layer {pair} does not go with --cache, whose two folders are of one layer; wanted one number")
+                : new CacheSettings { BaseCache = from[0], ChatCache = from[1], Layer = parse.GetValue(layer)?.Chat, Bos = parse.GetValue(bos), Seed = parse.GetValue(seed) };
         }
     }
 }

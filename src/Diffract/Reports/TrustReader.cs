@@ -79,7 +79,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, LayerPair layer, IRea
     /// <summary>Where the activations lie that somebody else collected.</summary>
     IEnumerable<ReportFact> Caches()
     {
-        if (Stage($"activations/{layer}") is not { } stage || stage.Facts["cache"] is not JsonObject places)
+        if (Stage($"activations/{layer.FolderName}") is not { } stage || stage.Facts["cache"] is not JsonObject places)
         {
             yield break;
         }
@@ -105,7 +105,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, LayerPair layer, IRea
     {
         string folder = Quote(run.Root);
         JsonObject t = tokens.Manifest.Settings;
-        List<string> commands = Stage($"activations/{layer}")?.Facts["cache"] is JsonObject places ?
+        List<string> commands = Stage($"activations/{layer.FolderName}")?.Facts["cache"] is JsonObject places ?
         [
             $"diffract activations {folder} --cache {Quote((places["base"] as JsonObject)?.Text("folder") ?? "")} {Quote((places["chat"] as JsonObject)?.Text("folder") ?? "")}{(tokens.Models == ModelsKnown.Both ? $" --base {Quote(tokens.BaseModel)}" : "")}{(tokens.Models == ModelsKnown.Nothing ? "" : $" --chat {Quote(tokens.ChatModel)}")} --layer {layer} --seed {tokens.Seed}",
         ]
@@ -154,7 +154,7 @@ sealed class TrustReader(RunFolder run, TokenStore tokens, LayerPair layer, IRea
     List<string> Skipped(IReadOnlyList<ReportCrosscoder> crosscoders)
     {
         List<string> skipped = [];
-        if (tokens.Models == ModelsKnown.Nothing && Stage($"activations/{layer}")?.Facts["cache"] is not null)
+        if (tokens.Models == ModelsKnown.Nothing && Stage($"activations/{layer.FolderName}")?.Facts["cache"] is not null)
         {
             skipped.Add("The run began from a cache of activations and token ids, without a tokenizer: what each token is, a user's, an assistant's or a template's, is not known, so rates by role, examples, interventions and behaviours are left out.");
         }

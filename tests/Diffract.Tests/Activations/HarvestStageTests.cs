@@ -145,7 +145,7 @@ public sealed class HarvestStageTests : IDisposable
         RunFolder run = Tokenized();
         DiffractException e = Assert.Throws<DiffractException>(() => Harvest(run, Settings(layer)));
         Assert.Equal(DiffractException.BadArguments, e.ExitCode);
-        Assert.Contains("wanted 0 to 5", e.Message, StringComparison.Ordinal);
+        Assert.Contains("the models have blocks 0 to 5", e.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -72,7 +72,7 @@ public sealed class LayerPairTests : IDisposable
     public void A_run_at_two_layers_goes_through_all_stages()
     {
         foreach (string call in (string[])[
-            $"tokenize run --base {Pairs.Base} --chat {Pairs.Chat} --chats {Path.Combine(GoldenFiles.Assets, "chats.jsonl.gz")} --tokens 20000",
+            $"tokenize run --base {Pairs.Base} --chat {Pairs.Chat} --chats {Path.Combine(GoldenFiles.Assets, "chats.jsonl.gz")} --tokens 40000",
             "harvest run --layer 3:2",
             "train run --latents 96 --k 8 --steps 30 --batch 256 --threshold-from 10",
             "latents run --layer 3:2",

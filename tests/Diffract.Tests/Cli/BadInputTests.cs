@@ -13,7 +13,7 @@ public sealed class BadInputTests : IDisposable
     [InlineData("wanted a verb: demo, run")]
     [InlineData("frob is not a verb; wanted one of demo, run", "frob", "--x")]
     [InlineData("--no-such-option is not an option; see `diffract harvest --help`", "harvest", "x", "--no-such-option")]
-    [InlineData("--layer two does not fit; wanted a whole number", "harvest", "x", "--layer", "two")]
+    [InlineData("--layer two does not fit; wanted a block, such as 13", "harvest", "x", "--layer", "two")]
     [InlineData("--lr fast does not fit; wanted a number", "train", "x", "--lr", "fast")]
     [InlineData("--kind topk does not fit; wanted one of l1 batchtopk", "train", "x", "--kind", "topk")]
     [InlineData("run folder x does not exist", "harvest", "x")]

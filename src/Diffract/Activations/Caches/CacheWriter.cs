@@ -27,9 +27,9 @@ public static class CacheWriter
     /// <param name="stop">Stops between rows.</param>
     /// <returns>The layer and the rows written.</returns>
     /// <exception cref="DiffractException">A folder is not called as the layer is, or holds a cache already.</exception>
-    public static (int Layer, long Rows) Write(RunFolder run, int? layer, string baseCache, string chatCache, IProgressSink progress, CancellationToken stop)
+    public static (LayerPair Layer, long Rows) Write(RunFolder run, LayerPair? layer, string baseCache, string chatCache, IProgressSink progress, CancellationToken stop)
     {
-        int at = layer ?? OnlyLayer(run);
+        LayerPair at = layer ?? OnlyLayer(run);
         string[] folders = [Path.GetFullPath(baseCache), Path.GetFullPath(chatCache)];
         using TokenStore tokens = TokenStore.Open(run);
         using ActivationStore store = ActivationStore.Open(run, at);
@@ -39,9 +39,9 @@ public static class CacheWriter
             throw DiffractException.Argument($"--to-cache is given {baseCache} twice; wanted a folder for the base model and one for the chat model");
         }
 
-        foreach (string folder in folders)
+        for (int m = 0; m < folders.Length; m++)
         {
-            RequireEmpty(folder, at);
+            RequireEmpty(folders[m], at[m]);
         }
 
         if (tokens.OwnTokens)
@@ -59,11 +59,11 @@ public static class CacheWriter
         return (at, store.Rows);
     }
 
-    static int OnlyLayer(RunFolder run)
+    static LayerPair OnlyLayer(RunFolder run)
     {
         IReadOnlyList<string> layers = run.Names("activations");
-        return layers.Count == 1
-            ? int.Parse(layers[0], CultureInfo.InvariantCulture)
+        return layers.Count == 1 && LayerPair.TryParse(layers[0], out LayerPair only)
+            ? only
             : throw DiffractException.Argument(layers.Count == 0 ? $"{run.Root} has no activations; run `diffract harvest {run.Root}` first" : $"{run.Root} has the layers {string.Join(", ", layers)}; choose one with --layer");
     }
 
