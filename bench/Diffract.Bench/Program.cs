@@ -57,6 +57,9 @@ switch (names.FirstOrDefault())
     case "scaling":
         ScalingBench.Run(table, path, threads);
         break;
+    case "read":
+        ReadBench.Run(table);
+        break;
     case "tokenize":
         TokenizeBench.Run(table, names[1..]);
         break;
@@ -67,7 +70,7 @@ switch (names.FirstOrDefault())
         PeerBench.Run(table, path, threads, Environment.GetEnvironmentVariable("PYTHON") ?? "python3");
         break;
     default:
-        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | stream | prefill | generate | scaling | tokenize | templates | peer [--save]");
+        Console.Error.WriteLine("usage: Diffract.Bench ceiling | matmul | encode | step | l1 | sparse | threads | many | harvest | stream | prefill | generate | scaling | tokenize | read | templates | peer [--save]");
         return 2;
 }
 

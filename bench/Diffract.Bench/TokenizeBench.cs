@@ -83,7 +83,7 @@ static class TokenizeBench
         return Stopwatch.GetElapsedTime(from).TotalSeconds;
     }
 
-    static List<string> Documents(string root)
+    public static List<string> Documents(string root)
     {
         using GZipStream stream = new(File.OpenRead(Path.Combine(root, "assets", "organism", "documents.jsonl.gz")), CompressionMode.Decompress);
         using StreamReader reader = new(stream);
@@ -125,7 +125,7 @@ static class TokenizeBench
     }
 
     // The golden file with a larger vocabulary: the most frequent pairs of the documents' words merge first, then any two tokens.
-    static string Grow(string golden, List<string> documents, int size)
+    public static string Grow(string golden, List<string> documents, int size)
     {
         JsonNode json = JsonNode.Parse(File.ReadAllText(golden))!;
         bool bytes = json["decoder"]!["type"]!.GetValue<string>() == "ByteLevel";

@@ -9,7 +9,7 @@ namespace Diffract.Cli.Commands;
 sealed class DataOptions
 {
     /// <summary>What can be read, for the descriptions of <c>--text</c> and <c>--chats</c>.</summary>
-    public const string Formats = "JSON lines, CSV, TSV, plain text (each plain, .gz or .zst) or Parquet: files, folders or patterns (quoted)";
+    public const string Formats = "JSON lines, CSV, TSV, plain text (each plain, .gz or .zst) or Parquet: files, folders, patterns (quoted), or names of data sets on the hub: org/name[@revision][:config[:split]] or hf://datasets/org/name/path";
 
     readonly Option<string?> _text = new("--text-column") { Description = "Column of a document's text. Default: text." };
     readonly Option<string?> _chats = new("--chats-column") { Description = "Column of a chat's turns. Default: the first of turns, messages, conversation, conversations that is there, else prompt and response." };
@@ -53,8 +53,8 @@ sealed class DataOptions
     public double MostSkipped(ParseResult parse) => parse.GetValue(_skipped!);
 
     /// <summary>The one file that a loose verb reads.</summary>
-    public static string One(string option, string text)
-        => Places.Data([text]) is [string file] ? file : throw DiffractException.Argument($"{option} {text} is several files; wanted one");
+    public static string One(string option, string text, IProgressSink progress, CancellationToken stop)
+        => Places.Data([text], null, progress, stop) is [string file] ? file : throw DiffractException.Argument($"{option} {text} is several files; wanted one");
 
     static bool Known(ParseResult parse, Option option) => parse.CommandResult.Command.Options.Contains(option);
 }

@@ -38,7 +38,7 @@ static class GenerateCommand
             new GenerationSettings
             {
                 Model = Places.Model(parse.GetValue(model)!, progress, stop),
-                Chats = DataOptions.One("--chats", parse.GetValue(chats)!),
+                Chats = DataOptions.One("--chats", parse.GetValue(chats)!, progress, stop),
                 Columns = data.Of(parse),
                 Out = parse.GetValue(output)!,
                 ChatFormat = format.Of(parse),

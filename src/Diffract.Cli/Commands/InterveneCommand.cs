@@ -48,7 +48,7 @@ static class InterveneCommand
                 ChatModel = Places.Model(parse.GetValue(chatModel)!, progress, stop),
                 Crosscoder = Places.Dictionary(parse.GetValue(crosscoder)!, progress, stop),
                 Layer = parse.GetValue(layer)!.Value,
-                Chats = DataOptions.One("--chats", parse.GetValue(chats)!),
+                Chats = DataOptions.One("--chats", parse.GetValue(chats)!, progress, stop),
                 Columns = data.Of(parse),
                 ChatFormat = format.Of(parse),
                 Latents = [.. (parse.GetValue(latents) ?? []).Select(NameAndFile)],

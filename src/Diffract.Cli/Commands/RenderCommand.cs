@@ -28,7 +28,7 @@ static class RenderCommand
         new CommonOptions().Run(command, (parse, backend, progress, stop) =>
         {
             (int lines, int errors) = ChatRenderer.RenderFile(
-                Places.Tokenizer(parse.GetValue(model)!, progress, stop), DataOptions.One("--chats", parse.GetValue(chats)!), parse.GetValue(output)!, parse.GetValue(prompt), DateTime.Now, data.Of(parse), stop);
+                Places.Tokenizer(parse.GetValue(model)!, progress, stop), DataOptions.One("--chats", parse.GetValue(chats)!, progress, stop), parse.GetValue(output)!, parse.GetValue(prompt), DateTime.Now, data.Of(parse), stop);
             progress.Done("render", $"{lines} lines, {errors} of them errors, in {parse.GetValue(output)}");
         });
         return command;

@@ -51,8 +51,8 @@ static class RunCommand
             {
                 BaseModel = Model(baseModel) ?? "",
                 ChatModel = Model(chatModel) ?? "",
-                Texts = Places.Data(parse.GetValue(texts)),
-                Chats = Places.Data(parse.GetValue(chats)),
+                Texts = Places.Data(parse.GetValue(texts), parse.GetValue(tokens), progress, stop),
+                Chats = Places.Data(parse.GetValue(chats), parse.GetValue(tokens), progress, stop),
                 Columns = data.Of(parse),
                 MostSkipped = data.MostSkipped(parse),
                 ChatFormat = format.Of(parse),

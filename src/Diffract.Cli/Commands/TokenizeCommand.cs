@@ -47,7 +47,7 @@ static class TokenizeCommand
                 }
 
                 (int lines, long count) = TextEncoder.EncodeFile(
-                    Places.Tokenizer(parse.GetValue(model)!, progress, stop), DataOptions.One("--text", file), parse.GetValue(output)!, format.Of(parse), data.Of(parse), stop);
+                    Places.Tokenizer(parse.GetValue(model)!, progress, stop), DataOptions.One("--text", file, progress, stop), parse.GetValue(output)!, format.Of(parse), data.Of(parse), stop);
                 progress.Done("tokenize", $"{lines} lines, {count} tokens in {parse.GetValue(output)}");
                 return;
             }
@@ -61,8 +61,8 @@ static class TokenizeCommand
             {
                 BaseModel = Places.Model(b, progress, stop),
                 ChatModel = Places.Model(c, progress, stop),
-                Texts = Places.Data(parse.GetValue(text)),
-                Chats = Places.Data(parse.GetValue(chats)),
+                Texts = Places.Data(parse.GetValue(text), parse.GetValue(tokens), progress, stop),
+                Chats = Places.Data(parse.GetValue(chats), parse.GetValue(tokens), progress, stop),
                 Columns = data.Of(parse),
                 MostSkipped = data.MostSkipped(parse),
                 ChatFormat = format.Of(parse),

@@ -168,6 +168,33 @@ public sealed class TokenizeStageTests : IDisposable
     }
 
     [Fact]
+    public void Parquet_and_csv_are_tokenised_and_what_is_passed_over_is_counted_by_reason()
+    {
+        string csv = _folder.File("texts.csv", "body,id\n" + string.Concat(Enumerable.Range(0, 40).Select(i => $"\"The owl, the barn and the moon {i}.\",d{i}\n")));
+        TokenizeSettings settings = Settings() with
+        {
+            Texts = [csv],
+            Chats = [GoldenFiles.Path("data/lmsys.parquet"), GoldenFiles.Path("data/ultrachat.parquet")],
+            Columns = new Diffract.Text.TextColumns { Text = "body" },
+            MostSkipped = 0.2,
+            LeastSplitTokens = 1,
+        };
+        using TokenStore store = TokenStore.Open(Run(settings));
+
+        Assert.Equal("body", (string)store.Manifest.Settings["columns"]!["text"]!);
+        Assert.Contains(store.Documents, d => d.Id == "d7");
+        Assert.Contains(store.Documents, d => d.Id == "00000000000000000000000000000000" && d.Source == TextSource.Chat);
+        JsonObject reasons = store.Manifest.Facts["skipped"]!["chats"]!.AsObject();
+        Assert.Equal((int)store.Manifest.Facts["skippedChats"]!, reasons.Sum(r => (int)r.Value!));
+        Assert.Equal(2, (int)reasons["has no turns"]!);
+        Assert.Equal(1, (int)reasons["ends with the user's turn, wanted an answer"]!);
+        Assert.Equal(1, (int)reasons["has a malformed turn N without content"]!);
+        Assert.Equal(4, reasons.Where(r => r.Key.Contains("roles must alternate", StringComparison.Ordinal)).Sum(r => (int)r.Value!));
+        JsonNode first = JsonNode.Parse(File.ReadLines(Path.Combine(_folder.Path, "run", "tokens", "skipped.jsonl")).First())!;
+        Assert.Equal((12, "has no turns"), ((int)first["row"]!, (string)first["why"]!));
+    }
+
+    [Fact]
     public void Chats_as_text_and_text_as_chats_are_refused_with_the_right_option()
     {
         Assert.Contains("--chats", Assert.Throws<DiffractException>(() => Run(Settings() with { Texts = [Chats], Chats = [] })).Message, StringComparison.Ordinal);

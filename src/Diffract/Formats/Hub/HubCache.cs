@@ -6,9 +6,9 @@ namespace Diffract.Formats.Hub;
 /// One repository in the hub's cache, in the layout of its own tools: <c>blobs/&lt;hash&gt;</c>, <c>snapshots/&lt;commit&gt;/&lt;file&gt;</c> as links to them, <c>refs/&lt;revision&gt;</c> with a commit,
 /// and locks beside.
 /// </summary>
-sealed class HubCache(string root, string repository)
+sealed class HubCache(string root, HubName name)
 {
-    readonly string _name = "models--" + repository.Replace("/", "--", StringComparison.Ordinal);
+    readonly string _name = (name.IsDataset ? "datasets--" : "models--") + name.Repository.Replace("/", "--", StringComparison.Ordinal);
 
     public string Folder => Path.Combine(root, _name);
 
@@ -18,6 +18,9 @@ sealed class HubCache(string root, string repository)
     public string Incomplete(string hash) => Blob(hash) + ".incomplete";
 
     public string Snapshot(string commit) => Path.Combine(Folder, "snapshots", commit);
+
+    /// <summary>Our own note of a commit's files, with their lengths and hashes; other tools pass over it.</summary>
+    public string List(string commit) => Path.Combine(Folder, ".diffract", commit + ".json");
 
     /// <summary>The commit that a revision stood for when it was last fetched; a full commit stands for itself.</summary>
     public string? Commit(string revision)

@@ -27,7 +27,7 @@ sealed class HubClient : IDisposable
     /// <summary>The commit of a revision, and its files with lengths and hashes.</summary>
     public HubCommit Commit(HubName name, CancellationToken stop)
     {
-        Uri address = new(_settings.Endpoint, $"api/models/{name.Repository}/revision/{Uri.EscapeDataString(name.Revision)}?blobs=true");
+        Uri address = new(_settings.Endpoint, $"{name.ApiPath}/revision/{Uri.EscapeDataString(name.Revision)}?blobs=true");
         return Persist($"the list of files of {name}", List, stop);
 
         HubCommit List()
@@ -43,7 +43,7 @@ sealed class HubClient : IDisposable
     /// <summary>Appends to <paramref name="path"/> until it holds the whole file, going on where an earlier call, or another tool, stopped.</summary>
     public void Fetch(HubName name, string commit, HubFile file, string path, Action<long> report, CancellationToken stop)
     {
-        Uri address = new(_settings.Endpoint, $"{name.Repository}/resolve/{commit}/{string.Join('/', file.Name.Split('/').Select(Uri.EscapeDataString))}");
+        Uri address = new(_settings.Endpoint, $"{name.PagePath}/resolve/{commit}/{string.Join('/', file.Name.Split('/').Select(Uri.EscapeDataString))}");
         _ = Persist(file.Name, Rest, stop);
 
         bool Rest()
@@ -241,7 +241,7 @@ sealed class HubClient : IDisposable
     Exception Refusal(HttpResponseMessage answer, HubName name, Uri address)
     {
         string code = Header("X-Error-Code"), message = Header("X-Error-Message");
-        Uri page = new(_settings.Endpoint, name.Repository);
+        Uri page = new(_settings.Endpoint, name.PagePath);
         string account = _settings.Token is null ? "set HF_TOKEN to the token of an account that may read it" : "the account of HF_TOKEN may not read it";
         switch ((int)answer.StatusCode)
         {
@@ -273,14 +273,17 @@ sealed class HubClient : IDisposable
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException or NullReferenceException)
         {
-            throw new DiffractException($"{_settings.Endpoint} gave no list of files for {name} ({e.Message}); wanted a model hub's API; check HF_ENDPOINT", inner: e);
+            throw new DiffractException($"{_settings.Endpoint} gave no list of files for {name} ({e.Message}); wanted a hub's API; check HF_ENDPOINT", inner: e);
         }
     }
+
+    /// <summary>Whether a file's name is a path inside a repository.</summary>
+    public static bool IsInside(string file) => !file.Contains('\\', StringComparison.Ordinal) && !file.Split('/').Any(p => p is "" or "." or "..");
 
     HubFile One(JsonElement sibling)
     {
         string file = sibling.GetProperty("rfilename").GetString()!;
-        if (file.Length == 0 || file.StartsWith('/') || file.Contains('\\', StringComparison.Ordinal) || file.Split('/').Any(p => p is "" or "." or ".."))
+        if (!IsInside(file))
         {
             throw new DiffractException($"{_settings.Endpoint} lists a file '{file}'; wanted a path inside the repository");
         }

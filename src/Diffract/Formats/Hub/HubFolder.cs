@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using Diffract.Runs;
 
 namespace Diffract.Formats.Hub;
@@ -33,7 +31,7 @@ public static class HubFolder
             return text;
         }
 
-        HubCache cache = new(settings.Cache, name.Repository);
+        HubCache cache = new(settings.Cache, name);
         if (cache.Commit(name.Revision) is { } known && Missing(At(cache, known, name), contents) is null)
         {
             progress.Line($"hub: {name} is in the cache, commit {known[..7]}");
@@ -100,8 +98,7 @@ public static class HubFolder
     /// <summary>One repository's files, from the list to the links.</summary>
     sealed class Fetching(HubClient client, HubCache cache, HubName name, HubContents contents, IProgressSink progress, CancellationToken stop)
     {
-        long _done;
-        long _total;
+        readonly HubFetch _fetch = new(client, cache, name, progress, stop);
 
         public string Run()
         {
@@ -109,7 +106,7 @@ public static class HubFolder
             Dictionary<string, HubFile> files = Listed(commit);
             if (contents == HubContents.Checkpoint && !files.ContainsKey(Single) && files.TryGetValue(IndexName, out HubFile? index))
             {
-                Fetch(commit, [index]);
+                _fetch.Files(commit, [index]);
                 foreach (string shard in CheckpointFiles.Shards(Path.Combine(At(cache, commit.Sha, name), IndexName)).Distinct(StringComparer.Ordinal))
                 {
                     string path = InFolder(shard);
@@ -117,7 +114,7 @@ public static class HubFolder
                 }
             }
 
-            Fetch(commit, [.. files.Values]);
+            _fetch.Files(commit, [.. files.Values]);
             cache.SetCommit(name.Revision, commit.Sha);
             string folder = At(cache, commit.Sha, name);
             return Missing(folder, contents) is { } lacks ? throw new DiffractException($"{name} cannot be used: {lacks}") : folder;
@@ -154,89 +151,6 @@ public static class HubFolder
                 $"{name} (commit {commit.Sha[..7]}) has no {(contents == HubContents.Checkpoint ? "config.json with safetensors" : "config.json or cfg.json with weights (.safetensors, .pt)")}"
                 + (others.Length > 0 ? $", only {string.Join(", ", others)}: such weights are not read, choose a revision with safetensors or convert them" : "")
                 + (folders.Length > 0 ? $"; weights lie in {string.Join(", ", folders)}: give {name.Repository}/FOLDER" : ""));
-        }
-
-        void Fetch(HubCommit commit, IReadOnlyList<HubFile> files)
-        {
-            HubFile[] absent = [.. files.Where(f => !Whole(f))];
-            _total += absent.Sum(f => f.Bytes);
-            CheckSpace(absent);
-            foreach (HubFile file in absent)
-            {
-                using (cache.Lock(file.Hash, progress, stop))
-                {
-                    // Another process may have fetched it while this one waited.
-                    if (!Whole(file))
-                    {
-                        FetchOne(commit, file);
-                    }
-                }
-
-                _done += file.Bytes;
-            }
-
-            foreach (HubFile file in files)
-            {
-                cache.Link(commit.Sha, file.Name, file.Hash, progress);
-            }
-
-            if (absent.Length > 0)
-            {
-                progress.Done("hub", FormattableString.Invariant($"{absent.Length} files of {name}, {absent.Sum(f => f.Bytes) / 1e6:0.0} MB, commit {commit.Sha[..7]}"));
-            }
-        }
-
-        bool Whole(HubFile file) => File.Exists(cache.Blob(file.Hash)) && CheckpointFiles.Length(cache.Blob(file.Hash)) == file.Bytes;
-
-        void FetchOne(HubCommit commit, HubFile file)
-        {
-            string path = cache.Incomplete(file.Hash);
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            string got = "";
-            for (int tries = 0; tries < 2; tries++)
-            {
-                client.Fetch(name, commit.Sha, file, path, at => progress.Report($"hub: {file.Name}", (_done + at) >> 20, _total >> 20, "MiB"), stop);
-                got = Hash(path, file);
-                if (got == file.Hash)
-                {
-                    File.Move(path, cache.Blob(file.Hash), overwrite: true);
-                    return;
-                }
-
-                // What an interrupted download left may be what is wrong: once more from nothing.
-                File.Delete(path);
-            }
-
-            throw new DiffractException($"{file.Name} of {name} has the hash {got}, the hub lists {file.Hash}; it was removed: try again, or check HF_ENDPOINT");
-        }
-
-        void CheckSpace(HubFile[] absent)
-        {
-            Directory.CreateDirectory(cache.Folder);
-            long wanted = absent.Sum(f => f.Bytes), free = new DriveInfo(cache.Folder).AvailableFreeSpace;
-            if (wanted > free)
-            {
-                throw new DiffractException(FormattableString.Invariant($"{name} needs {wanted / 1e9:0.0} GB, {cache.Folder} has {free / 1e9:0.0} GB left; free some space or set HF_HUB_CACHE"));
-            }
-        }
-
-        /// <summary>The hash under which the hub lists a file: SHA-256, or git's SHA-1 of a header and the bytes.</summary>
-        static string Hash(string path, HubFile file)
-        {
-            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1);
-            using IncrementalHash hash = IncrementalHash.CreateHash(file.Large ? HashAlgorithmName.SHA256 : HashAlgorithmName.SHA1);
-            if (!file.Large)
-            {
-                hash.AppendData(Encoding.ASCII.GetBytes(FormattableString.Invariant($"blob {file.Bytes}\0")));
-            }
-
-            byte[] buffer = new byte[1 << 20];
-            for (int read; (read = stream.Read(buffer)) > 0;)
-            {
-                hash.AppendData(buffer, 0, read);
-            }
-
-            return Convert.ToHexStringLower(hash.GetHashAndReset());
         }
     }
 }

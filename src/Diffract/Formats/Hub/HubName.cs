@@ -10,6 +10,15 @@ namespace Diffract.Formats.Hub;
 /// <param name="Revision">What was asked for; <c>main</c> when nothing was.</param>
 public sealed partial record HubName(string Repository, string Folder, string Revision)
 {
+    /// <summary>Whether it is a data set and not a model.</summary>
+    public bool IsDataset { get; init; }
+
+    /// <summary>Where the hub's API has it.</summary>
+    internal string ApiPath => (IsDataset ? "api/datasets/" : "api/models/") + Repository;
+
+    /// <summary>Its page, below which its files are.</summary>
+    internal string PagePath => (IsDataset ? "datasets/" : "") + Repository;
+
     /// <summary>The name's parts, or null for what cannot be a repository's name (a path).</summary>
     public static HubName? Parse(string text)
     {

@@ -7,11 +7,13 @@ using System.Text.Json.Nodes;
 
 namespace Diffract.Tests.Formats.Hub;
 
-/// <summary>A hub on this machine, with one repository. What it answers can be spoilt request by request.</summary>
+/// <summary>A hub on this machine, with one repository, which is there as a model and as a data set. What it answers can be spoilt request by request.</summary>
 sealed class HubServer : IDisposable
 {
     public const string Commit = "0123456789abcdef0123456789abcdef01234567";
     public const string Repository = "org/model";
+
+    public const string Dataset = "org/data";
 
     readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     readonly CancellationTokenSource _stop = new();
@@ -52,14 +54,14 @@ sealed class HubServer : IDisposable
 
     public HubAnswer Honest(HubRequest request)
     {
-        if (request.Path.StartsWith($"/api/models/{Repository}/revision/", StringComparison.Ordinal))
+        if (request.Path.StartsWith($"/api/models/{Repository}/revision/", StringComparison.Ordinal) || request.Path.StartsWith($"/api/datasets/{Dataset}/revision/", StringComparison.Ordinal))
         {
             return request.Path.Split('?')[0].EndsWith("/main", StringComparison.Ordinal) || request.Path.Contains(Commit, StringComparison.Ordinal)
                 ? new HubAnswer(200, Encoding.UTF8.GetBytes(List().ToJsonString()))
                 : new HubAnswer(404, []) { Headers = { ["X-Error-Code"] = "RevisionNotFound" } };
         }
 
-        string prefix = $"/{Repository}/resolve/{Commit}/";
+        string prefix = $"{(request.Path.StartsWith("/datasets/", StringComparison.Ordinal) ? "/datasets/" + Dataset : "/" + Repository)}/resolve/{Commit}/";
         if (!request.Path.StartsWith(prefix, StringComparison.Ordinal) || !Files.TryGetValue(request.Path[prefix.Length..], out byte[]? bytes))
         {
             return new HubAnswer(404, []) { Headers = { ["X-Error-Code"] = "RepoNotFound" } };
