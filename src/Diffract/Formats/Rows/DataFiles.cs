@@ -72,7 +72,7 @@ public static class DataFiles
     {
         string[] parts = text.Replace('\\', '/').Split('/');
         int fixedParts = Array.FindIndex(parts, IsPattern);
-        string root = string.Join('/', parts[..fixedParts]);
+        string root = string.Join('/', parts.Take(fixedParts));
         string folder = fixedParts == 0 ? "." : root.Length == 0 ? "/" : root;
         return Directory.Exists(folder)
             ? [.. Below(folder).Where(f => Matches(parts[fixedParts..], Path.GetRelativePath(folder, f).Replace('\\', '/').Split('/'))).Select(f => fixedParts == 0 ? Path.GetRelativePath(folder, f) : f)]
