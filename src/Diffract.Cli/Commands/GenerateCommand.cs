@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Diffract.Evidence;
-using Diffract.Runs;
 
 namespace Diffract.Cli.Commands;
 

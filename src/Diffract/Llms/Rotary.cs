@@ -15,7 +15,7 @@ public sealed record Rotary(int Width, double Theta, RotaryScaling? Scaling = nu
         for (int i = 0; i < result.Length; i++)
         {
             float power = (float)Math.Pow((float)Theta, 2f * i / Width);
-            result[i] = Scaling?.Of(i, power) ?? 1 / power;
+            result[i] = Scaling?.Frequency(i, power) ?? 1 / power;
         }
 
         return result;

@@ -14,12 +14,12 @@ public abstract record RotaryScaling
     /// <summary>Frequency i of R/2.</summary>
     /// <param name="index">i.</param>
     /// <param name="power">p_i.</param>
-    public abstract float Of(int index, float power);
+    public abstract float Frequency(int index, float power);
 
     /// <summary>Every frequency divided by a factor.</summary>
     public sealed record Linear(double Factor) : RotaryScaling
     {
-        public override float Of(int index, float power) => 1 / power / (float)Factor;
+        public override float Frequency(int index, float power) => 1 / power / (float)Factor;
     }
 
     /// <summary>
@@ -28,7 +28,7 @@ public abstract record RotaryScaling
     /// </summary>
     public sealed record Llama3(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, int OldContext) : RotaryScaling
     {
-        public override float Of(int index, float power)
+        public override float Frequency(int index, float power)
         {
             float frequency = 1 / power, factor = (float)Factor;
             float wave = (float)(2 * Math.PI) / frequency;
@@ -65,7 +65,7 @@ public abstract record RotaryScaling
         /// <summary>The attention factor that a scale asks for: 0.1·m·ln s + 1.</summary>
         public static double AttentionOf(double scale, double m = 1) => scale <= 1 ? 1 : 0.1 * m * Math.Log(scale) + 1;
 
-        public override float Of(int index, float power)
+        public override float Frequency(int index, float power)
         {
             // Two equal ends are a step, not a division by nothing.
             float ramp = Math.Clamp((index - (float)First) / (float)((First == Last ? Last + 0.001 : Last) - First), 0f, 1f);
@@ -83,7 +83,7 @@ public abstract record RotaryScaling
 
         public override int LongestSequence => OldContext;
 
-        public override float Of(int index, float power) => 1 / ((float)ShortFactors[index] * power);
+        public override float Frequency(int index, float power) => 1 / ((float)ShortFactors[index] * power);
     }
 
     /// <summary>Dynamic NTK: a base that grows with the sequence once it is longer than the context; up to there nothing changes, and longer ones are refused.</summary>
@@ -91,6 +91,6 @@ public abstract record RotaryScaling
     {
         public override int LongestSequence => Context;
 
-        public override float Of(int index, float power) => 1 / power;
+        public override float Frequency(int index, float power) => 1 / power;
     }
 }

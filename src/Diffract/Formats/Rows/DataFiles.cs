@@ -75,7 +75,7 @@ public static class DataFiles
         string root = string.Join('/', parts.Take(fixedParts));
         string folder = fixedParts == 0 ? "." : root.Length == 0 ? "/" : root;
         return Directory.Exists(folder)
-            ? [.. Below(folder).Where(f => Matches(parts[fixedParts..], Path.GetRelativePath(folder, f).Replace('\\', '/').Split('/'))).Select(f => fixedParts == 0 ? Path.GetRelativePath(folder, f) : f)]
+            ? [.. Below(folder).Where(f => Matches(parts.AsSpan(fixedParts), Path.GetRelativePath(folder, f).Replace('\\', '/').Split('/'))).Select(f => fixedParts == 0 ? Path.GetRelativePath(folder, f) : f)]
             : throw DiffractException.Argument($"{folder} does not exist; wanted a folder before the pattern of {text}");
     }
 
