@@ -47,7 +47,7 @@ sealed record CacheModels(ModelsKnown Level, string Base, string Chat)
     }
 
     /// <summary>As the token store's manifest has them.</summary>
-    public JsonObject Describe(string folder, bool weights) => new() { ["folder"] = folder, ["checkpoint"] = weights ? CheckpointSeal.Of(folder) : "" };
+    public static JsonObject Describe(string folder, bool weights) => new() { ["folder"] = folder, ["checkpoint"] = weights ? CheckpointSeal.Of(folder) : "" };
 
     /// <summary>The tokenizer, with the template where there is one.</summary>
     public (TextEncoder Encoder, bool HasTemplate)? Encoder() => Level == ModelsKnown.Nothing ? null : (TextEncoder.Load(Chat), ChatTemplate.FileOf(Chat) is not null);

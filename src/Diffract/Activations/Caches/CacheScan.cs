@@ -26,13 +26,13 @@ static class CacheScan
         try
         {
             Parallel.For(0, shards.Length, new ParallelOptions { CancellationToken = stop, MaxDegreeOfParallelism = Environment.ProcessorCount }, i =>
-                (seals[i], moments[i]) = ReadShard(shards[i], stop, count =>
+                (seals[i], moments[i]) = ReadShard(shards[i], count =>
                 {
                     lock (gate)
                     {
                         progress.Report("activations", done += count, rows, "rows");
                     }
-                }));
+                }, stop));
         }
         catch (AggregateException e) when (e.InnerExceptions.OfType<DiffractException>().FirstOrDefault() is { } inner)
         {
@@ -57,9 +57,9 @@ static class CacheScan
 
     /// <summary>Calls <paramref name="take"/> with stretches of whole rows, in order.</summary>
     /// <param name="shard">Which to read.</param>
-    /// <param name="stop">Stops between two reads.</param>
     /// <param name="take">First row of the stretch in the shard, and its bytes.</param>
-    public static void Rows(CacheShard shard, CancellationToken stop, Action<int, ReadOnlySpan<byte>> take)
+    /// <param name="stop">Stops between two reads.</param>
+    public static void Rows(CacheShard shard, Action<int, ReadOnlySpan<byte>> take, CancellationToken stop)
     {
         int step = Math.Max(1, ReadBytes / shard.RowBytes);
         byte[] buffer = new byte[Math.Min(step, shard.Rows) * shard.RowBytes];
@@ -80,12 +80,12 @@ static class CacheScan
         }
     }
 
-    static (FileSeal Seal, RunningMoments Moments) ReadShard(CacheShard shard, CancellationToken stop, Action<int> report)
+    static (FileSeal Seal, RunningMoments Moments) ReadShard(CacheShard shard, Action<int> report, CancellationToken stop)
     {
         RunningMoments moments = new(shard.Width);
         XxHash128 hash = new();
         float[] row_D = new float[shard.Width];
-        Rows(shard, stop, (first, bytes) =>
+        Rows(shard, (first, bytes) =>
         {
             hash.Append(bytes);
             int count = bytes.Length / shard.RowBytes;
@@ -98,7 +98,7 @@ static class CacheScan
 
             moments.Advance(count);
             report(count);
-        });
+        }, stop);
         return (new FileSeal(shard.Bytes, Convert.ToHexStringLower(hash.GetCurrentHash())), moments);
     }
 

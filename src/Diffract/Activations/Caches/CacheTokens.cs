@@ -46,8 +46,8 @@ sealed class CacheTokens
     {
         JsonObject settings = new()
         {
-            ["base"] = _models.Describe(_models.Base, _models.Level == ModelsKnown.Both),
-            ["chat"] = _models.Describe(_models.Chat, _models.Level == ModelsKnown.Both),
+            ["base"] = CacheModels.Describe(_models.Base, _models.Level == ModelsKnown.Both),
+            ["chat"] = CacheModels.Describe(_models.Chat, _models.Level == ModelsKnown.Both),
             ["models"] = _models.Level.ToString().ToLowerInvariant(),
             ["context"] = Math.Max(_pair.Chat.Context ?? 0, _longest + _skipped),
             ["seed"] = _settings.Seed,
