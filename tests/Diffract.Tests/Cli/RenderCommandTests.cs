@@ -32,7 +32,7 @@ public sealed class RenderCommandTests : IDisposable
     [Theory]
     [InlineData("{\"messages\": 3}")]
     [InlineData("{\"messages\": [")]
-    [InlineData("[]")]
+    [InlineData("3")]
     [InlineData("{\"messages\": [\"\\ud800\"]}")]
     public void A_line_that_is_no_chat_is_named(string line)
     {
