@@ -1,4 +1,3 @@
-using System.Globalization;
 using Diffract.Activations;
 using Diffract.Llms;
 using Diffract.Runs;

@@ -28,6 +28,14 @@ public readonly record struct LayerPair(int Base, int Chat) : IComparable<LayerP
 
     public static implicit operator JsonNode(LayerPair layers) => layers.IsSame ? JsonValue.Create(layers.Base) : JsonValue.Create(layers.ToString());
 
+    public static bool operator <(LayerPair left, LayerPair right) => left.CompareTo(right) < 0;
+
+    public static bool operator <=(LayerPair left, LayerPair right) => left.CompareTo(right) <= 0;
+
+    public static bool operator >(LayerPair left, LayerPair right) => left.CompareTo(right) > 0;
+
+    public static bool operator >=(LayerPair left, LayerPair right) => left.CompareTo(right) >= 0;
+
     /// <summary>Reads "13", "13:12" or a folder's "13-12".</summary>
     public static bool TryParse(string? text, out LayerPair layers)
     {

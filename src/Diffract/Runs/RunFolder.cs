@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace Diffract.Runs;
 
 /// <summary>The folder of one run; a sub-folder for each stage, as docs/formats.md lists them.</summary>

@@ -1,7 +1,5 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Diffract.Compute.Buffers;
 using Diffract.Formats;
 using Diffract.Runs;

@@ -119,7 +119,7 @@ static partial class DatasetLayout
             : data.Where(d => d == pattern || d.StartsWith(pattern + "/", StringComparison.Ordinal) || pattern.Length == 0);
     }
 
-    static string Some(IReadOnlyCollection<string> names) => string.Join(", ", names.Take(12)) + (names.Count > 12 ? $" and {names.Count - 12} more" : "");
+    static string Some(string[] names) => string.Join(", ", names.Take(12)) + (names.Length > 12 ? $" and {names.Length - 12} more" : "");
 
     [GeneratedRegex(@"(^|/)(?<split>[\w.]+)-[0-9]{5}-of-[0-9]{5}[^/]*$", RegexOptions.CultureInvariant)]
     private static partial Regex Sharded();
