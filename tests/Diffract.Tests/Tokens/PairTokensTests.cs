@@ -153,7 +153,7 @@ public sealed class PairTokensTests : IDisposable
 
         Assert.InRange(store.Rows, store.Tokens / 4, store.Tokens - 1);
         Assert.Equal(((double)store.Rows / store.Tokens, (double)store.Rows / baseTokens), ((double)store.Manifest.Facts["alignedShare"]!, (double)store.Manifest.Facts["baseAlignedShare"]!));
-        Assert.Equal(["base_ids.bin", "documents.jsonl", "ids.bin", "marks.bin", "rows.bin"], store.Manifest.Outputs.Keys.Order(StringComparer.Ordinal));
+        Assert.Equal(["base_ids.bin", "documents.jsonl", "ids.bin", "marks.bin", "rows.bin", "skipped.jsonl"], store.Manifest.Outputs.Keys.Order(StringComparer.Ordinal));
     }
 
     string Llama(string name, bool template)

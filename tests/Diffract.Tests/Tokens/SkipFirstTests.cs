@@ -50,7 +50,7 @@ public sealed class SkipFirstTests : IDisposable
     {
         using TokenStore said = Tokenize(Settings with { SkipFirst = 0 }, "said"), unsaid = Tokenize(Settings, "unsaid");
         Assert.Equal(unsaid.Manifest.Fingerprint(), said.Manifest.Fingerprint());
-        Assert.Equal(["documents.jsonl", "ids.bin", "marks.bin"], said.Manifest.Outputs.Keys.Order(StringComparer.Ordinal));
+        Assert.Equal(["documents.jsonl", "ids.bin", "marks.bin", "skipped.jsonl"], said.Manifest.Outputs.Keys.Order(StringComparer.Ordinal));
         Assert.DoesNotContain("kept", File.ReadAllText(Path.Combine(_folder.Path, "said", "tokens", "documents.jsonl")), StringComparison.Ordinal);
         Assert.Equal((said.Tokens, 0L), (said.Rows, said.Documents[0].FirstRow));
         Assert.All(said.Documents, d => Assert.Equal((d.Start, d.Length), (d.FirstRow, d.Rows)));
