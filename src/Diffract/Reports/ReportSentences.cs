@@ -26,7 +26,7 @@ static class ReportSentences
     }
 
     static string Where(ReportAnswer answer) => answer.Layer.IsSame
-        ? $"block {answer.Layer} of {answer.Blocks}"
+        ? $"block {answer.Layer}{(answer.Blocks > 0 ? $" of {answer.Blocks}" : "")}"
         : $"block {answer.Layer.Base} of the base model and block {answer.Layer.Chat} (of {answer.Blocks}) of the chat model";
 
     static IReadOnlyList<string> Norms(IReadOnlyList<ReportCrosscoder> crosscoders)

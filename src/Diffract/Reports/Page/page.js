@@ -72,7 +72,7 @@ const clearAuc = 0.8;
 
 function answer() {
   const a = R.answer;
-  $("kicker").textContent = `Block ${a.layer} of ${a.blocks} (from 0) · ${count(a.tokens)} tokens · ${a.date.slice(0, 10)}`;
+  $("kicker").textContent = `Block ${a.layer}${a.blocks ? ` of ${a.blocks}` : ""} (from 0) · ${count(a.tokens)} tokens · ${a.date.slice(0, 10)}`;
   const box = $("findings");
   box.className = "findings";
   for (const c of R.crosscoders) {
